@@ -1,0 +1,98 @@
+# Every command installs what it needs first, and only when a lock file has changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BENCH_VENV ?= .venv-bench
+PYTHON := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+
+# What `make run` needs, what the checks and tests need on top, and that with the benchmark's peers.
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+BENCH := $(BENCH_VENV)/.installed
+
+# The query reaches the program through the environment and as it was typed: neither make nor the
+# shell expands anything in it.
+query ?= explain DSPy
+export DSPEX_QUERY := $(value query)
+unexport query
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup run run_flagship test check test-fast test-protocol test-integration \
+	test-browser bench lock
+
+help: ## List the commands
+	@sed -nE 's/^([a-z_-]+):[^#]*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: $(RUN) ## Install what DSPex needs to run
+
+run: run_flagship ## Run the flagship pipeline on the local model (the web pages come next)
+
+run_flagship: $(RUN) ## The same with a query of yours: make run_flagship query="explain DSPy"
+	@$(PYTHON) manage.py run_pipeline flagship --input "query=$$DSPEX_QUERY"
+
+test: check test-fast test-protocol test-integration test-browser ## Check everything, then run every test
+
+check: $(DEV) ## Style, types, floors, migrations and settings
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PYTHON) manage.py makemigrations --check --dry-run
+	DSPEX_ORIGINS=https://dspex.example $(PYTHON) manage.py check --deploy --fail-level WARNING
+
+test-fast test-protocol test-integration: test-%: $(DEV)
+	$(PYTHON) -m pytest tests/$*
+
+test-fast: ## Tests without processes, files or waiting
+test-protocol: ## Tests of the wire: worker frames, providers' HTTP
+test-integration: ## Tests with real worker processes and the real local model
+
+test-browser: $(DEV) ## Tests in Chromium (none yet: there are no pages)
+	@if compgen -G 'tests/browser/test_*.py' > /dev/null; then $(PYTHON) -m pytest tests/browser; \
+	else echo 'There are no pages yet, so the browser layer has no tests.'; fi
+
+bench: $(BENCH) ## Measure against the goals and the peers; some of it: make bench only=engine,bridge
+	$(BENCH_VENV)/bin/python -m benchmarks $(if $(only),--only '$(only)')
+
+lock: $(UV) ## Remake the lock files after a change of pyproject.toml (upgrade=1 takes newer versions)
+	$(LOCK) --group setup --output-file requirements-setup.lock
+	$(LOCK) pyproject.toml --output-file requirements.lock
+	$(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group bench --constraint requirements.lock --output-file requirements-bench.lock
+
+# A lock names no registry, so it installs from whichever one this machine is set up for.
+LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	$(if $(upgrade),--upgrade)
+SYNC = $(UV) pip sync --quiet --compile-bytecode --require-hashes
+
+$(UV): requirements-setup.lock
+	@python=$$(for name in python3.13 python3.12 python3; do \
+	  if $$name -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2> /dev/null; \
+	  then echo $$name; break; fi; done); \
+	if [ -z "$$python" ]; then \
+	  echo 'DSPex needs Python 3.12 or newer, and none was found. Install one (on Debian:' \
+	    'apt-get install python3 python3-venv), then run this again.' >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$($$python --version)"; \
+	$$python -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --require-hashes --requirement requirements-setup.lock
+	@$(UV) pip uninstall --quiet --python $(PYTHON) pip
+	@touch $@
+
+$(RUN): requirements.lock $(UV)
+	$(SYNC) --python $(PYTHON) requirements-setup.lock requirements.lock
+	@touch $@
+
+$(DEV): requirements-dev.lock $(RUN)
+	$(SYNC) --python $(PYTHON) requirements-setup.lock requirements-dev.lock
+	@touch $@
+
+$(BENCH): requirements-bench.lock requirements.lock $(UV)
+	@test -x $(BENCH_VENV)/bin/python || $(UV) venv --quiet --python $(PYTHON) $(BENCH_VENV)
+	$(SYNC) --python $(BENCH_VENV)/bin/python requirements.lock requirements-bench.lock
+	@touch $@

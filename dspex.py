@@ -1,0 +1,301 @@
+"""DSPex from Python: build a pipeline, run it, watch it.
+
+    import dspex
+
+    flagship = dspex.pipeline([
+        dspex.native("predict", signature="query -> keywords: list[str]"),
+        dspex.dspy("ChainOfThought", signature="keywords -> analysis"),
+        dspex.parallel([
+            dspex.native("search", collection="docs"),
+            dspex.dspy("ColBERTv2", k=10),
+        ]),
+        dspex.native("template", template="Results: {{ results }}"),
+    ])
+    result = dspex.run_pipeline(flagship, {"query": "explain DSPy"})
+    print(result["text"])
+
+Everything runs in this process on an event loop of its own, in worker processes for DSPy and in a
+child process for the embedded model; all of it ends with this process.
+"""
+
+import asyncio
+import atexit
+import queue
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from pipelines.graph import signature as _signatures
+from pipelines.graph.graph import Edge, Graph, GraphError, Node
+from pipelines.graph.kinds import KINDS
+from pipelines.graph.policy import StepPolicy
+from pipelines.graph.sequence import Item, Parallel, Step, sequence
+from pipelines.graph.signature import Field, Signature, SignatureError
+from pipelines.graph.validate import Problem
+from runner.engine.errors import Failure, InvalidInput, RunnerError
+from runner.engine.events import Chunk, Event, EventType, RunStatus, StepStatus
+from runner.engine.results import RunResult, StepResult
+from runner.engine.router import RouterSettings
+from runner.host import Host, HostSettings, InvalidPipeline, RunFailed, checked
+from runner.lm.types import LMProfile
+
+__all__ = [
+    "Chunk",
+    "Edge",
+    "Event",
+    "EventType",
+    "Failure",
+    "Field",
+    "Graph",
+    "GraphError",
+    "HostSettings",
+    "InvalidInput",
+    "InvalidPipeline",
+    "LMProfile",
+    "Node",
+    "Problem",
+    "RouterSettings",
+    "RunFailed",
+    "RunResult",
+    "RunStatus",
+    "RunnerError",
+    "Signature",
+    "SignatureError",
+    "StepResult",
+    "StepStatus",
+    "chain_of_thought",
+    "close",
+    "configure",
+    "dspy",
+    "health_check",
+    "lm",
+    "native",
+    "parallel",
+    "pipeline",
+    "predict",
+    "run_pipeline",
+    "signature",
+    "step",
+    "stream",
+]
+
+_DSPY_CLASSES = {"Predict": "predict", "ChainOfThought": "chain_of_thought", "ColBERTv2": "colbert"}
+_POLICY = frozenset(StepPolicy.model_fields) - {"backend"}
+
+
+# Building
+
+
+def signature(text: str, **extras: Any) -> Signature:
+    """The typed inputs and outputs that a text such as `query -> keywords: list[str]` declares.
+
+    `extras` are `instructions`, `descriptions`, `constraints` and `types`, the latter three by name.
+    Raises SignatureError, which points at the character.
+    """
+    return _signatures.parse(text, **extras)
+
+
+def native(kind: str, **options: Any) -> Step:
+    """A step of this kind on DSPex's own implementation. `options` as for `step`."""
+    return _step(kind, "native", options)
+
+
+def dspy(module: str, **options: Any) -> Step:
+    """A step on DSPy, by the class name of a module (or the name of a kind). `options` as for `step`."""
+    if module in _DSPY_CLASSES or module in KINDS:
+        return _step(_DSPY_CLASSES.get(module, module), "dspy", options)
+    return _step("dspy_module", "dspy", {"module": module, **options})
+
+
+def step(kind: str, **options: Any) -> Step:
+    """A step whose backend the router chooses.
+
+    `options` are the config of the kind (`signature`, `template`, `k`, …), fields of the step policy
+    (`timeout`, `retries`, `on_error`, …), `name` (the step's id), `reads` (port to field) and `gives`
+    (port to field). Unknown ones are refused with the names there are.
+    """
+    return _step(kind, "auto", options)
+
+
+def parallel(
+    branches: Sequence[Item | Sequence[Item]] = (), /, **named: Item | Sequence[Item]
+) -> Parallel:
+    """Branches that run together; `results` maps each branch's name to its outputs.
+
+    A branch is a step or a list of steps. Its name is the keyword, or its kind, then `kind_2`.
+    """
+    return Parallel(branches=(*(("", branch) for branch in branches), *named.items()))
+
+
+def pipeline(steps: Sequence[Item], *, name: str = "", description: str = "") -> Graph:
+    """A pipeline from a list of steps. Raises GraphError naming step, field and mend."""
+    return sequence(steps, name=name, description=description)
+
+
+def _step(kind: str, backend: str, options: dict[str, Any]) -> Step:
+    rest = dict(options)
+    own = {key: rest.pop(key) for key in ("name", "reads", "gives") if key in rest}
+    policy = {key: rest.pop(key) for key in _POLICY & rest.keys()}
+    routed = kind in KINDS and KINDS[kind].routed
+    if routed and backend != "auto":
+        policy["backend"] = backend
+    return Step(kind=kind, config=rest, policy=policy, **own)
+
+
+# Running
+
+
+def configure(settings: HostSettings) -> None:
+    """Use these settings from now on. What runs on the old ones is stopped."""
+    _runtime.configure(settings)
+
+
+def run_pipeline(
+    pipeline: Graph, inputs: Mapping[str, Any], *, timeout: float | None = None
+) -> RunResult:
+    """Run to the end. `timeout` is in seconds, for the whole run.
+
+    Raises InvalidPipeline and InvalidInput before anything runs, RunFailed (with `result`) after.
+    """
+    return checked(_runtime.call(lambda host: host.run(pipeline, inputs, timeout=timeout)))
+
+
+def stream(
+    pipeline: Graph, inputs: Mapping[str, Any], *, timeout: float | None = None
+) -> Iterator[Event | Chunk]:
+    """Run and give every event and chunk as it happens; the last one is `run_finished`.
+
+    Closing the iterator cancels the run. Raises as `run_pipeline` does before the first item.
+    """
+    return _runtime.stream(pipeline, inputs, timeout)
+
+
+def predict(
+    signature: str,
+    inputs: Mapping[str, Any] | None = None,
+    /,
+    *,
+    backend: str = "auto",
+    **options: Any,
+) -> dict[str, Any]:
+    """Ask for the outputs of a signature: `predict("question -> answer", {"question": "…"})`.
+
+    `options` are those of `step`. Gives the outputs by name.
+    """
+    return _one("predict", backend, {"signature": signature, **options}, inputs or {})
+
+
+def chain_of_thought(
+    signature: str,
+    inputs: Mapping[str, Any] | None = None,
+    /,
+    *,
+    backend: str = "auto",
+    **options: Any,
+) -> dict[str, Any]:
+    """As `predict`, but the model reasons first; the outputs begin with `reasoning`."""
+    return _one("chain_of_thought", backend, {"signature": signature, **options}, inputs or {})
+
+
+def lm(prompt: str, **options: Any) -> str:
+    """The language model's text for a prompt. `options`: `lm` (profile), `system`, `temperature`, …"""
+    text: str = _one("lm", "auto", options, {"prompt": prompt})["text"]
+    return text
+
+
+def health_check() -> dict[str, Any]:
+    """What works here: `ok`, and per part its state and, when it does not work, the mend."""
+    return _runtime.call(lambda host: host.health())
+
+
+def close() -> None:
+    """End workers and the embedded model now. The next run starts them again."""
+    _runtime.close()
+
+
+def _one(
+    kind: str, backend: str, options: dict[str, Any], inputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    return run_pipeline(pipeline([_step(kind, backend, options)]), inputs).outputs
+
+
+class _Runtime:
+    """The event loop in a thread of its own, and the host on it. Made on first use."""
+
+    def __init__(self) -> None:
+        self.settings = HostSettings()
+        self.lock = threading.Lock()
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.host: Host | None = None
+        self.thread: threading.Thread | None = None
+
+    def configure(self, settings: HostSettings) -> None:
+        self.close()
+        self.settings = settings
+
+    def call[T](self, work: Callable[[Host], Awaitable[T]]) -> T:
+        """Run a coroutine made from the host, and wait for it; Ctrl-C cancels it."""
+        future: Future[T] = self._submit(work)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def stream(
+        self, graph: Graph, inputs: Mapping[str, Any], timeout: float | None
+    ) -> Iterator[Event | Chunk]:
+        heard: queue.SimpleQueue[Event | Chunk | None] = queue.SimpleQueue()
+
+        async def run(host: Host) -> RunResult:
+            try:
+                return await host.run(
+                    graph, inputs, timeout=timeout, on_event=heard.put, on_chunk=heard.put
+                )
+            finally:
+                heard.put(None)
+
+        future: Future[RunResult] = self._submit(run)
+        try:
+            while (item := heard.get()) is not None:
+                yield item
+            future.result()
+        finally:
+            future.cancel()
+
+    def _submit(self, work: Any) -> Any:
+        with self.lock:
+            if self.loop is None:
+                self._start()
+            assert self.loop is not None and self.host is not None
+            return asyncio.run_coroutine_threadsafe(work(self.host), self.loop)
+
+    def _start(self) -> None:
+        self.host = Host(self.settings)
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="dspex", daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        with self.lock:
+            loop, host, thread = self.loop, self.host, self.thread
+            self.loop = self.host = self.thread = None
+        if loop is None or host is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_end(host), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _end(host: Host) -> None:
+    running = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    await host.aclose()
+
+
+_runtime = _Runtime()
+atexit.register(_runtime.close)

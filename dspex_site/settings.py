@@ -1,0 +1,124 @@
+"""Settings of the whole installation. What an operator may change is read from the environment here
+and nowhere else; see docs/reference/settings.md."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.http.request import split_domain_port
+from django.utils.csp import CSP
+
+from dspex_site import environment, secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# Everything that DSPex writes: the database, keys, the files of runs.
+DATA_DIR = environment.directory("DSPEX_DATA_DIR", BASE_DIR / "var")
+
+DEBUG = environment.flag("DSPEX_DEBUG", default=False)
+SECRET_KEY = environment.text("DSPEX_SECRET_KEY") or secret_key.read_or_make(
+    DATA_DIR / "secret_key"
+)
+
+# Where browsers reach this installation. None named: this machine only, on any port.
+ORIGINS = environment.origins("DSPEX_ORIGINS")
+HTTPS = any(origin.startswith("https:") for origin in ORIGINS)
+LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [split_domain_port(urlsplit(origin).netloc)[0] for origin in ORIGINS] or LOOPBACK
+CSRF_TRUSTED_ORIGINS = ORIGINS
+
+# Daphne's own app is left out: it is for `runserver`, and it imports Twisted into every command.
+INSTALLED_APPS = [
+    "pipelines.apps.PipelinesConfig",
+    "runner.apps.RunnerConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # A view is closed to strangers unless it says otherwise.
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "dspex_site.urls"
+ASGI_APPLICATION = "dspex_site.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.csp",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DATA_DIR / "dspex.sqlite3",
+        "OPTIONS": {
+            # A transaction that takes its lock at the start waits for it; one that takes it half-way
+            # fails at once.
+            "transaction_mode": "IMMEDIATE",
+            # Readers and the writer don't block each other, and a commit survives a crash of ours
+            # (a power cut may cost the last ones).
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    },
+}
+CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+STATIC_URL = "static/"
+
+# Browsers keep cookies per host, whatever the port: our own names, or two Django sites on one machine
+# would sign each other out.
+COOKIE_PREFIX = "__Host-dspex" if HTTPS else "dspex"
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}_session"
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}_csrf"
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_CSP = {
+    "default-src": [CSP.SELF],
+    # The code editor adds its style sheet while it runs, with the page's nonce.
+    "style-src": [CSP.SELF, CSP.NONCE],
+    "object-src": [CSP.NONE],
+    "base-uri": [CSP.NONE],
+    "form-action": [CSP.SELF],
+    "frame-ancestors": [CSP.NONE],
+}
+# HTTPS ends at a proxy in front: redirecting to it and HSTS are the proxy's, and we trust no header
+# of a request to say that it came by HTTPS.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]

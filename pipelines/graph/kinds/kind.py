@@ -1,0 +1,105 @@
+"""A node's type in the catalogue: its ports, its config as a pydantic model, its schema version."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import minijinja
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pipelines.graph.graph import Backend, Port
+
+
+class Config(BaseModel):
+    """Base of every kind's config: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """The ports of a container's own input and output nodes."""
+
+    inputs: tuple[Port, ...] = ()
+    outputs: tuple[Port, ...] = ()
+
+
+type Ports = tuple[Port, ...]
+type PortsOf = Callable[[Any, Body], Ports]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One entry of the catalogue. `upgrades` maps an old schema version to what lifts a config from
+    it to the next one."""
+
+    name: str
+    title: str
+    description: str
+    group: Literal["interface", "language model", "control", "data", "retrieval"]
+    config: type[Config]
+    inputs: PortsOf
+    outputs: PortsOf
+    backends: frozenset[Backend]
+    version: int = 1
+    container: bool = False
+    upgrades: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def routed(self) -> bool:
+        """Whether a router has anything to choose: control kinds belong to the engine."""
+        return "engine" not in self.backends
+
+
+def _parsable(text: str) -> str:
+    template_variables(text)
+    return text
+
+
+def _parsable_expression(text: str) -> str:
+    expression_variables(text)
+    return text
+
+
+# Checked by the kind that has it: its text may name types that the kind declares beside it.
+type SignatureText = Annotated[
+    str, Field(max_length=20_000, json_schema_extra={"x-editor": "signature"})
+]
+type TemplateText = Annotated[
+    str,
+    AfterValidator(_parsable),
+    Field(max_length=100_000, json_schema_extra={"x-editor": "template"}),
+]
+type ExpressionText = Annotated[
+    str,
+    AfterValidator(_parsable_expression),
+    Field(min_length=1, max_length=2_000, json_schema_extra={"x-editor": "expression"}),
+]
+
+
+def template_variables(text: str) -> tuple[str, ...]:
+    """The names a template reads, in order of appearance; a ValueError with line and cause when it
+    does not parse. Nothing is rendered."""
+    try:
+        names = minijinja.Environment().undeclared_variables_in_str(text)
+    except minijinja.TemplateError as error:
+        raise ValueError(f"The template does not parse: {error.message}.") from None
+    return tuple(sorted(names, key=lambda name: _first_use(text, name)))
+
+
+def _first_use(text: str, name: str) -> tuple[int, str]:
+    found = re.search(rf"\b{re.escape(name)}\b", text)
+    return (found.start() if found else len(text), name)
+
+
+def expression_variables(text: str) -> tuple[str, ...]:
+    """The names an expression reads, in order; a ValueError when it is not one expression."""
+    if "%}" in text or "}}" in text:
+        raise ValueError(
+            "An expression is written without braces: score > 0.5, not {{ score > 0.5 }}."
+        )
+    try:
+        return template_variables("{{ " + text + " }}")
+    except ValueError as error:
+        raise ValueError(str(error).replace("template", "expression", 1)) from None

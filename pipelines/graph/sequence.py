@@ -1,0 +1,259 @@
+"""The list form of a pipeline: steps one after another, with parallel branches. Sugar over the graph.
+
+Fields flow forward by name: a step reads every name that was produced before it, and a name that
+nobody produced becomes an input of the pipeline. A field has one producer, except `results`, which
+every parallel group binds anew, and fields that a module adds by itself (`reasoning`), which may come
+twice as long as nobody reads them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelines.graph.graph import ANY, NODE_ID, PORT_NAME, Edge, Graph, GraphError, Node, Port
+from pipelines.graph.kinds import kind_named
+from pipelines.graph.kinds.predict import REASONING
+from pipelines.graph.policy import StepPolicy
+from pipelines.graph.ports import node_ports
+
+RESULTS = "results"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step before it has a place. `reads` and `gives` map a port to another field name."""
+
+    kind: str
+    name: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    policy: Mapping[str, Any] = field(default_factory=dict)
+    reads: Mapping[str, str] = field(default_factory=dict)
+    gives: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parallel:
+    """Branches that run together. Each is a step or a list of steps; '' leaves the naming to us."""
+
+    branches: tuple[tuple[str, "Step | Parallel | Sequence[Step | Parallel]"], ...]
+
+
+type Item = Step | Parallel
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field in flight: which output carries it. `implicit`: a module added it by itself."""
+
+    node: str
+    port: str
+    type: str
+    implicit: bool = False
+    shadows: str = ""
+
+
+type _Fields = dict[str, _Field]
+
+
+def sequence(items: Sequence[Item], *, name: str = "", description: str = "") -> Graph:
+    """The graph of a list of steps. Raises GraphError naming step, field and mend."""
+    if not items:
+        raise GraphError("A pipeline needs at least one step.")
+    builder = _Builder()
+    last = builder.chain(items, {}, None)
+    return builder.graph(last, name, description)
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.edges: list[Edge] = []
+        self.inputs: dict[str, Port] = {}
+        self.readers: dict[str, str] = {}
+
+    def graph(self, last: _Fields, name: str, description: str) -> Graph:
+        given = [{"name": port.name, "type": port.type} for port in self.inputs.values()]
+        results = [{"name": field_name, "type": made.type} for field_name, made in last.items()]
+        nodes = [
+            Node(id="input", kind="input", config={"fields": given}),
+            *self.nodes.values(),
+            Node(id="output", kind="output", config={"fields": results}),
+        ]
+        for field_name, made in last.items():
+            self._connect(made, "output", field_name)
+        return Graph.of(nodes, self.edges, name=name, description=description)
+
+    def chain(
+        self, items: Sequence[Item], own: _Fields, outer: Mapping[str, _Field] | None
+    ) -> _Fields:
+        """Add the steps in order; the fields that the last one gives. `own` collects what this chain
+        produced; `outer` is what a branch can read besides, None at the top level."""
+        asked = self.inputs if outer is None else ()
+        outer = outer or {}
+        made: _Fields = {}
+        for item in items:
+            if isinstance(item, Parallel):
+                made = self._parallel(item, {**outer, **own})
+            elif isinstance(item, Step):
+                made = self._step(item, {**outer, **own})
+            else:
+                raise GraphError(
+                    f"A pipeline is made of steps; {item!r} is none. "
+                    "Use dspex.native(…), dspex.dspy(…) or dspex.parallel(…)."
+                )
+            self._produce(made, own, asked)
+        return made
+
+    def _produce(self, made: _Fields, own: _Fields, asked: Collection[str]) -> None:
+        """Let the fields flow on. What a branch produces stays in it, so there only its own fields
+        can clash; at the top level the pipeline's inputs can too."""
+        for name, field_ in made.items():
+            before = own.get(name)
+            if name == RESULTS or (before is None and name not in asked):
+                own[name] = field_
+            elif before is not None and before.implicit and field_.implicit:
+                own[name] = _Field(
+                    field_.node, field_.port, field_.type, implicit=True, shadows=before.node
+                )
+            else:
+                raise self._clash(name, field_, before)
+
+    def _clash(self, name: str, field_: _Field, before: _Field | None) -> GraphError:
+        first = (
+            f"step '{before.node}' produces it already"
+            if before
+            else f"step '{self.readers[name]}' reads it as an input of the pipeline"
+        )
+        return GraphError(
+            f"Step '{field_.node}' produces the field '{name}', but {first}. A field has one "
+            f"producer: rename it in a signature, or with gives={{'{field_.port}': 'another_name'}}."
+        )
+
+    def _step(self, step: Step, fields: Mapping[str, _Field]) -> _Fields:
+        node = self._node(step)
+        try:
+            ports = node_ports(Graph.of([node]), node)
+        except ValidationError as error:
+            raise GraphError(_sentence(node.id, error)) from None
+        self._check_names(node.id, "reads", step.reads, ports.inputs)
+        self._check_names(node.id, "gives", step.gives, ports.outputs)
+        for port in ports.inputs:
+            self._read(node.id, port, step.reads.get(port.name, port.name), fields)
+        asked = step.config.get("signature", "")
+        return {
+            step.gives.get(port.name, port.name): _Field(
+                node.id, port.name, port.type, _is_implicit(step, port, asked)
+            )
+            for port in ports.outputs
+        }
+
+    def _node(self, step: Step) -> Node:
+        kind = kind_named(step.kind)
+        if kind.container or kind.group == "interface":
+            raise GraphError(f"A {step.kind} can't stand in a list of steps. Build a Graph for it.")
+        node = Node(
+            id=self._free_id(step.name or step.kind),
+            kind=step.kind,
+            kind_version=kind.version,
+            config=dict(step.config),
+            policy=dict(step.policy),
+        )
+        try:
+            StepPolicy.model_validate(node.policy)
+        except ValidationError as error:
+            raise GraphError(_sentence(node.id, error)) from None
+        self.nodes[node.id] = node
+        return node
+
+    def _free_id(self, wanted: str) -> str:
+        if not NODE_ID.match(wanted):
+            raise GraphError(
+                f"'{wanted}' can't be a step's name: it starts with a small letter and has only "
+                "small letters, digits, _ and -."
+            )
+        return _free_name(wanted, {*self.nodes, "input", "output"})
+
+    def _check_names(
+        self, node: str, what: str, names: Mapping[str, str], ports: Sequence[Port]
+    ) -> None:
+        known = [port.name for port in ports]
+        for name in names:
+            if name not in known:
+                raise GraphError(
+                    f"Step '{node}', {what}: there is no port '{name}'. Ports: {', '.join(known)}."
+                )
+
+    def _read(self, node: str, port: Port, name: str, fields: Mapping[str, _Field]) -> None:
+        made = fields.get(name)
+        if made is None:
+            if not port.required:
+                return
+            self._ask(name, port, node)
+            made = _Field("input", name, port.type)
+        elif made.shadows:
+            raise GraphError(
+                f"Step '{node}' reads the field '{name}', which both '{made.shadows}' and "
+                f"'{made.node}' produce. Give one of them another name: gives={{'{name}': '…'}}."
+            )
+        self._connect(made, node, port.name)
+
+    def _ask(self, name: str, port: Port, node: str) -> None:
+        known = self.inputs.get(name)
+        if known is None or known.type == ANY:
+            self.inputs[name] = Port(name=name, type=port.type)
+        self.readers.setdefault(name, node)
+
+    def _connect(self, made: _Field, node: str, port: str) -> None:
+        self.edges.append(
+            Edge(source=made.node, source_port=made.port, target=node, target_port=port)
+        )
+
+    def _parallel(self, group: Parallel, fields: Mapping[str, _Field]) -> _Fields:
+        if not group.branches:
+            raise GraphError("A parallel group needs at least one branch.")
+        ports: dict[str, _Field] = {}
+        taken: set[str] = set()
+        for given, branch in group.branches:
+            steps = [branch] if isinstance(branch, (Step, Parallel)) else list(branch)
+            if not steps:
+                raise GraphError(f"The branch '{given}' of a parallel group has no step.")
+            if given and not (PORT_NAME.match(given) and "." not in given):
+                raise GraphError(f"'{given}' can't name a branch: use letters, digits and _ only.")
+            name = _free_name(given or _kind_of(steps[-1]), taken)
+            taken.add(name)
+            for field_name, made in self.chain(steps, {}, fields).items():
+                ports[f"{name}.{field_name}"] = made
+        node = Node(
+            id=self._free_id(RESULTS),
+            kind="merge",
+            config={"inputs": list(ports), "strategy": "dict"},
+        )
+        self.nodes[node.id] = node
+        for port, made in ports.items():
+            self._connect(made, node.id, port)
+        return {RESULTS: _Field(node.id, "value", ANY)}
+
+
+def _is_implicit(step: Step, port: Port, signature: str) -> bool:
+    return port.name == REASONING and REASONING not in signature and port.name not in step.gives
+
+
+def _kind_of(item: Item) -> str:
+    return RESULTS if isinstance(item, Parallel) else item.kind
+
+
+def _free_name(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or `wanted_2`, `wanted_3`, …"""
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
+
+
+def _sentence(node: str, error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or "configuration"
+    return f"Step '{node}', {place}: {first['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,150 @@
+"""The messages of the bridge: one struct per frame kind. Values are JSON all the way down."""
+
+from typing import Any
+
+import msgspec
+
+from runner.bridge.frames import Kind
+from runner.engine.errors import Failure
+from runner.lm.types import LMRequest, LMResponse
+
+UNPARSABLE = "unparsable"
+"""The trace by which a worker says that the answer to its LM request `request` could not be read."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all; a message without fields is the base itself."""
+
+
+class Hello(Message, frozen=True):
+    """`formats` by preference. `worker` is the host's number for this worker, `pool` its pool's name."""
+
+    protocol: int
+    formats: tuple[str, ...]
+    worker: int = 0
+    pool: str = ""
+
+
+class Ready(Message, frozen=True):
+    """What a worker is. `versions` proves what was loaded; `operations` are the names that a call
+    may use, `modules` the DSPy modules that its `module` operation can run."""
+
+    protocol: int
+    format: str
+    formats: tuple[str, ...] = ()
+    pid: int = 0
+    versions: dict[str, str] = {}
+    operations: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+class CallMessage(Message, frozen=True):
+    """Do `operation` with `payload`; what that holds is between the executor and the operation."""
+
+    operation: str
+    payload: dict[str, Any] = {}
+
+
+class ChunkMessage(Message, frozen=True):
+    """A piece of a stream; `offset` counts the characters of this field that came before."""
+
+    field: str
+    text: str
+    offset: int = 0
+
+
+class TraceMessage(Message, frozen=True):
+    name: str
+    data: dict[str, Any] = {}
+
+
+class LMRequestMessage(Message, frozen=True):
+    """`call` is the number of the CALL this belongs to; `node` is the tag of the module that asks."""
+
+    call: int
+    request: LMRequest
+    node: str = ""
+
+
+class LMResponseMessage(Message, frozen=True):
+    """Either a response or a failure. With `abort`, the whole call ends instead of the module
+    hearing an error it might treat as a bad answer (DSPy's Refine returns None, optimizers score 0)."""
+
+    response: LMResponse | None = None
+    failure: Failure | None = None
+    abort: bool = False
+
+
+class ToolRequestMessage(Message, frozen=True):
+    call: int
+    tool: str
+    arguments: dict[str, Any] = {}
+
+
+class ToolResponseMessage(Message, frozen=True):
+    """As LMResponseMessage, with any JSON value."""
+
+    value: Any = None
+    failure: Failure | None = None
+    abort: bool = False
+
+
+class ResultMessage(Message, frozen=True):
+    """`seconds` the worker spent, waiting for the host included."""
+
+    value: Any
+    seconds: float = 0.0
+
+
+class ErrorMessage(Message, frozen=True):
+    """`cause` is the number of the LM or tool request whose failure this is, 0 for none: the host
+    still has the error it raised there, and raises that."""
+
+    failure: Failure
+    cause: int = 0
+    seconds: float = 0.0
+
+
+class Forked(Message, frozen=True):
+    pid: int
+
+
+class Exited(Message, frozen=True):
+    """Exactly one of `code` and `signal` is set."""
+
+    pid: int
+    code: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        how = f"signal {self.signal}" if self.signal is not None else f"exit code {self.code}"
+        return f"process {self.pid} ended with {how}"
+
+
+class Kill(Message, frozen=True):
+    pid: int
+
+
+TYPES: dict[Kind, type[Message]] = {
+    Kind.HELLO: Hello,
+    Kind.READY: Ready,
+    Kind.CALL: CallMessage,
+    Kind.CHUNK: ChunkMessage,
+    Kind.TRACE: TraceMessage,
+    Kind.LM_REQUEST: LMRequestMessage,
+    Kind.LM_RESPONSE: LMResponseMessage,
+    Kind.TOOL_REQUEST: ToolRequestMessage,
+    Kind.TOOL_RESPONSE: ToolResponseMessage,
+    Kind.RESULT: ResultMessage,
+    Kind.ERROR: ErrorMessage,
+    Kind.CANCEL: Message,
+    Kind.PING: Message,
+    Kind.PONG: Message,
+    Kind.SHUTDOWN: Message,
+    Kind.FORK: Message,
+    Kind.FORKED: Forked,
+    Kind.EXITED: Exited,
+    Kind.KILL: Kill,
+}
+
+EMPTY = Message()

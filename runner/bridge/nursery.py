@@ -1,0 +1,222 @@
+"""Where workers come from: the host's side of the forkserver."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from runner.bridge.frames import MAX_FRAME, Kind, ProtocolError
+from runner.bridge.messages import EMPTY, ErrorMessage, Exited, Forked, Kill, Message, Ready
+from runner.bridge.wire import Received, Wire
+from runner.engine.errors import Failure, RemoteError, RunnerError
+
+DSPY_WORKER = "runner.bridge.worker"
+
+# All that a worker may know of the host's environment. Nothing here holds a key; HOME is left out
+# because what libraries read there does.
+ALLOWED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+_PROJECT = Path(__file__).parents[2]
+_READ_SIZE = 64 * 1024
+
+type OnExit = Callable[[Exited | None], None]
+
+
+class WorkersUnavailable(RunnerError):
+    """Worker processes can't be started."""
+
+    code = "workers_unavailable"
+    retryable = True
+
+
+class Newborn(NamedTuple):
+    """A worker just forked: the host's end of its socket."""
+
+    pid: int
+    connection: socket.socket
+
+
+class Nursery(Protocol):
+    """Makes workers. `ForkNursery` makes processes; `testing.ThreadNursery` makes threads for tests."""
+
+    async def start(self) -> None:
+        """Be able to fork; again after a loss. Returns at once when it is."""
+        ...
+
+    async def fork(self, on_exit: OnExit) -> Newborn:
+        """A worker. `on_exit` is told once of its end; with None when how it ended is unknown."""
+        ...
+
+    def kill(self, pid: int) -> None:
+        """End a worker at once; one that has ended is no error."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+def environment(host: Mapping[str, str], paths: tuple[Path, ...] = ()) -> dict[str, str]:
+    """The environment of forkserver and workers: an allow-list, and what keeps libraries quiet."""
+    return {
+        **{name: host[name] for name in ALLOWED if name in host},
+        "PYTHONPATH": os.pathsep.join(str(path) for path in (_PROJECT, *paths)),
+        "PYTHONUNBUFFERED": "1",
+        # Importing litellm fetches a price list, and offline that stalls for many seconds.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        # No directory: DSPy's disk cache, should anything ask for it, can't be made.
+        "DSPY_CACHEDIR": os.devnull,
+    }
+
+
+class ForkNursery:
+    """Starts `python -m runner.bridge.forkserver`, and starts it again when it is gone.
+
+    `worker` is the module that it preloads; `paths` are further places to import from.
+    """
+
+    def __init__(
+        self,
+        worker: str = DSPY_WORKER,
+        *,
+        paths: tuple[Path, ...] = (),
+        limit: int = MAX_FRAME,
+        timeout: float = 60.0,
+    ) -> None:
+        self._worker = worker
+        self._paths = paths
+        self._limit = limit
+        self._timeout = timeout
+        self._starting = asyncio.Lock()
+        self._numbers = count(1)
+        self._process: asyncio.subprocess.Process | None = None
+        self._control: socket.socket | None = None
+        self._ready: asyncio.Future[Ready] | None = None
+        self._wire = Wire()
+        self._forks: dict[int, tuple[asyncio.Future[int], OnExit]] = {}
+        self._workers: dict[int, OnExit] = {}
+
+    async def start(self) -> None:
+        async with self._starting:
+            if self._control is None:
+                await self._launch()
+
+    async def fork(self, on_exit: OnExit) -> Newborn:
+        await self.start()
+        ours, theirs = socket.socketpair()
+        number = next(self._numbers)
+        forked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._forks[number] = (forked, on_exit)
+        try:
+            with theirs:
+                self._send(Kind.FORK, number, EMPTY, (theirs.fileno(),))
+            return Newborn(await forked, ours)
+        except BaseException:
+            ours.close()  # a worker that was born after all ends at once
+            raise
+
+    def kill(self, pid: int) -> None:
+        if pid in self._workers:
+            self._send(Kind.KILL, 0, Kill(pid=pid))
+
+    async def aclose(self) -> None:
+        process = self._process
+        self._lose()
+        if process is not None:
+            try:
+                await asyncio.wait_for(process.wait(), timeout=2)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+    async def _launch(self) -> None:
+        if not hasattr(os, "fork"):
+            raise WorkersUnavailable(
+                f"DSPy workers need a system that can fork; {sys.platform} can't. Native steps run. "
+                "Use Linux, a container or WSL 2 for DSPy steps."
+            )
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        arguments = {"--control": theirs.fileno(), "--worker": self._worker, "--limit": self._limit}
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                # -P: the working directory is not a place to import from.
+                *(sys.executable, "-P", "-m", "runner.bridge.forkserver"),
+                *(str(part) for pair in arguments.items() for part in pair),
+                env=environment(os.environ, self._paths),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=2,  # a module that prints must not write into what the host prints
+                start_new_session=True,  # Ctrl-C in a terminal is for the host alone
+            )
+        self._wire, self._control, self._ready = Wire(), ours, loop.create_future()
+        loop.add_reader(ours, self._hear)
+        try:
+            await asyncio.wait_for(self._ready, self._timeout)
+        except TimeoutError:
+            await self.aclose()
+            message = f"The forkserver did not load {self._worker} within {self._timeout:g} s."
+            raise WorkersUnavailable(message) from None
+
+    def _hear(self) -> None:
+        assert self._control is not None
+        try:
+            data = self._control.recv(_READ_SIZE, socket.MSG_DONTWAIT)
+            for received in self._wire.feed(data):
+                self._take(received)
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError):
+            data = b""
+        if not data:
+            self._lose()
+
+    def _take(self, received: Received) -> None:
+        match received.message:
+            case Ready() as ready if self._ready is not None and not self._ready.done():
+                self._ready.set_result(ready)
+            case Forked(pid=pid):
+                forked, on_exit = self._forks.pop(received.request)
+                self._workers[pid] = on_exit
+                if forked.done():
+                    self.kill(pid)  # who asked for it is gone
+                else:
+                    forked.set_result(pid)
+            case Exited() as exited:
+                self._workers.pop(exited.pid)(exited)
+            case ErrorMessage(failure=failure):
+                self._fail(received.request, failure)
+
+    def _fail(self, number: int, failure: Failure) -> None:
+        error = RemoteError(failure)
+        if number in self._forks:
+            forked, _ = self._forks.pop(number)
+            if not forked.done():
+                forked.set_exception(error)
+        elif self._ready is not None and not self._ready.done():
+            self._ready.set_exception(error)
+
+    def _lose(self) -> None:
+        """The forkserver is gone, or is told to go; its workers go with it."""
+        control, self._control = self._control, None
+        if control is None:
+            return
+        asyncio.get_running_loop().remove_reader(control)
+        control.close()
+        gone = WorkersUnavailable("The forkserver ended.")
+        forks, self._forks = self._forks, {}
+        workers, self._workers = self._workers, {}
+        for future in (self._ready, *(forked for forked, _ in forks.values())):
+            if future is not None and not future.done():
+                future.set_exception(gone)
+        for on_exit in workers.values():
+            on_exit(None)
+
+    def _send(
+        self, kind: Kind, number: int, message: Message, descriptors: tuple[int, ...] = ()
+    ) -> None:
+        if self._control is None:
+            raise WorkersUnavailable("The forkserver ended.")
+        # Blocking, and never for long: the forkserver reads whenever it does not fork.
+        socket.send_fds(self._control, [self._wire.pack(kind, number, message)], descriptors)

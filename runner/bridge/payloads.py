@@ -1,0 +1,61 @@
+"""What the executor asks of a DSPy worker: the payloads of its two operations. Plain values only."""
+
+from typing import Any, Literal
+
+import msgspec
+
+MODULE = "module"
+RETRIEVE = "retrieve"
+
+
+class FieldSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One field. `type` is the canonical text of its type; an input that is not `declared` takes
+    any value. `constraints` are keyword arguments of pydantic's Field."""
+
+    name: str
+    type: str
+    declared: bool = True
+    description: str = ""
+    constraints: dict[str, Any] = {}
+
+
+class SignatureSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A signature, taken apart, so that no worker ever parses a user's text with DSPy's parser (which
+    imports the modules that a text names). `types` maps the user's own types to their JSON Schema."""
+
+    inputs: tuple[FieldSpec, ...]
+    outputs: tuple[FieldSpec, ...]
+    instructions: str = ""
+    types: dict[str, dict[str, Any]] = {}
+
+
+class LMSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How DSPy talks to the host's gateway. `adapter` is how it writes and reads; `structured` says
+    that the gateway can hold an answer to a JSON Schema. None leaves a setting to the profile."""
+
+    adapter: Literal["chat", "json"] = "chat"
+    structured: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+class ModulePayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Run one DSPy module. `node` is the tag by which its LM calls are recognised."""
+
+    node: str
+    module: str
+    signature: SignatureSpec
+    inputs: dict[str, Any]
+    lm: LMSettings
+    options: dict[str, Any] = {}
+    demos: tuple[dict[str, Any], ...] = ()
+
+
+class RetrievePayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Ask ColBERTv2 for passages. Without `url` the host answers from `collection`."""
+
+    query: str
+    k: int
+    collection: str = ""
+    candidates: int = 0
+    url: str = ""

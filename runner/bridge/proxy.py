@@ -1,0 +1,360 @@
+"""The host's view of one worker: its state, the calls it is doing, its heartbeat."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+from runner.bridge import formats
+from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, Kind, ProtocolError
+from runner.bridge.heartbeat import Heartbeat, HeartbeatSettings
+from runner.bridge.link import Link
+from runner.bridge.messages import (
+    EMPTY,
+    CallMessage,
+    ChunkMessage,
+    ErrorMessage,
+    Exited,
+    Hello,
+    LMRequestMessage,
+    LMResponseMessage,
+    Message,
+    Ready,
+    ResultMessage,
+    ToolRequestMessage,
+    ToolResponseMessage,
+    TraceMessage,
+)
+from runner.bridge.nursery import Nursery
+from runner.bridge.wire import Received, Wire
+from runner.engine.errors import RemoteError, WorkerLost
+
+EXIT_REPORT_WAIT = 0.2
+"""Seconds that a lost connection waits for the forkserver to say how the process ended."""
+
+
+class WorkerState(StrEnum):
+    """The life of a worker."""
+
+    STARTING = "starting"  # asked for; the handshake is not done
+    IDLE = "idle"  # ready: a spare, or held by a run between two steps
+    BUSY = "busy"  # leased to a step
+    STOPPING = "stopping"  # told to end
+    ENDED = "ended"
+
+
+_NEXT = {
+    WorkerState.STARTING: {WorkerState.IDLE, WorkerState.STOPPING, WorkerState.ENDED},
+    WorkerState.IDLE: {WorkerState.BUSY, WorkerState.STOPPING, WorkerState.ENDED},
+    WorkerState.BUSY: {WorkerState.IDLE, WorkerState.STOPPING, WorkerState.ENDED},
+    WorkerState.STOPPING: {WorkerState.ENDED},
+    WorkerState.ENDED: set[WorkerState](),
+}
+
+
+class CallHandler(Protocol):
+    """What a worker may ask for or report while it does a call. Called on the event loop, in order;
+    an `answer` may be given at any time, also to a worker that is gone."""
+
+    def lm_request(
+        self, number: int, message: LMRequestMessage, answer: Callable[[LMResponseMessage], None]
+    ) -> None: ...
+
+    def tool_request(
+        self,
+        number: int,
+        message: ToolRequestMessage,
+        answer: Callable[[ToolResponseMessage], None],
+    ) -> None: ...
+
+    def chunk(self, message: ChunkMessage) -> None: ...
+
+    def trace(self, message: TraceMessage) -> None: ...
+
+    def lost(self, error: WorkerLost) -> None:
+        """The worker ended; the call will be done anew by another."""
+        ...
+
+
+@dataclass(slots=True)
+class _CallInFlight:
+    handler: CallHandler
+    outcome: asyncio.Future[ResultMessage | ErrorMessage]
+
+
+class CallTicket(NamedTuple):
+    """A call under way."""
+
+    worker: "WorkerProxy"
+    number: int
+    outcome: asyncio.Future[ResultMessage | ErrorMessage]
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one worker did."""
+
+    calls: int = 0
+    strays: int = 0  # messages about a call that is over: after a cancel these are usual
+    started: float = 0.0
+    handshake: float = 0.0  # seconds from the request to fork to the ready message
+    used: float = 0.0  # when it last came to rest, in the loop's time
+
+
+class WorkerProxy:
+    """One worker. `on_end` is told once, when it is gone for whatever reason."""
+
+    def __init__(
+        self, number: int, nursery: Nursery, *, pool: str, offered: tuple[str, ...],
+        on_end: "Callable[[WorkerProxy], None]", limit: int = MAX_FRAME,
+    ) -> None:  # fmt: skip
+        self.number = number
+        self.state = WorkerState.STARTING
+        self.run_id = ""
+        self.pid = 0
+        self.ready: Ready | None = None
+        self.figures = Figures()
+        self._nursery = nursery
+        self._pool = pool
+        self._offered = offered
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._link = Link(Wire(limit), on_message=self._take, on_lost=self._lost)
+        self._greeted: asyncio.Future[Ready] = self._loop.create_future()
+        self._calls: dict[int, _CallInFlight] = {}
+        self._last_call = 0
+        self._heartbeat = Heartbeat()
+        self._exited: Exited | None = None
+        self._reason = ""
+        self._gone = False
+
+    @property
+    def wire(self) -> Wire:
+        return self._link.wire
+
+    @property
+    def is_free(self) -> bool:
+        return self.state is WorkerState.IDLE
+
+    @property
+    def is_spare(self) -> bool:
+        """Ready, and no run's yet."""
+        return self.state is WorkerState.IDLE and not self.run_id
+
+    def lease(self, run_id: str) -> None:
+        """Take the free worker for a step of this run, whose it stays."""
+        if self.state is not WorkerState.IDLE:
+            self.move(WorkerState.BUSY)  # says what is wrong
+        self.state = WorkerState.BUSY
+        self.run_id = run_id
+
+    def rest(self) -> None:
+        """The step is over. One that is ending already is no error."""
+        if self.state is WorkerState.BUSY:
+            self.figures.used = self._loop.time()
+            self.state = WorkerState.IDLE
+
+    async def start(self, timeout: float) -> Ready:
+        """Be born and shake hands within `timeout` seconds; WorkerLost or RemoteError if not."""
+        self.figures.started = self._loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                self.pid, connection = await self._nursery.fork(self._on_exit)
+                await self._loop.create_unix_connection(lambda: self._link, sock=connection)
+                hello = Hello(
+                    protocol=PROTOCOL_VERSION,
+                    formats=self._offered,
+                    worker=self.number,
+                    pool=self._pool,
+                )
+                self._link.send(Kind.HELLO, 0, hello)
+                self.ready = await self._greeted
+        except TimeoutError:
+            self.kill(f"it was not ready within {timeout:g} s")
+            raise self._loss() from None
+        self.figures.handshake = self._loop.time() - self.figures.started
+        return self.ready
+
+    def call(self, message: CallMessage, handler: CallHandler) -> CallTicket:
+        """Send a call to a leased worker. Calls that are sent together are done one by one."""
+        if self.state is not WorkerState.BUSY:
+            raise self._loss()
+        self._last_call += 1
+        number = self._last_call
+        outcome: asyncio.Future[ResultMessage | ErrorMessage] = self._loop.create_future()
+        self._link.send(Kind.CALL, number, message)
+        self._calls[number] = _CallInFlight(handler, outcome)
+        return CallTicket(self, number, outcome)
+
+    def cancel(self, number: int) -> asyncio.Future[ResultMessage | ErrorMessage] | None:
+        """Tell the worker to stop a call that its caller has given up. The future says when it has
+        stopped; None when it is over already."""
+        call = self._calls.get(number)
+        if call is None:
+            return None
+        call.outcome = self._loop.create_future()
+        self._link.send(Kind.CANCEL, number, EMPTY)
+        return call.outcome
+
+    def kill(self, reason: str) -> None:
+        """End the process at once; what it was doing fails with WorkerLost, which gives the reason."""
+        if self.state in (WorkerState.STOPPING, WorkerState.ENDED):
+            return
+        self._reason = reason
+        self.move(WorkerState.STOPPING)
+        self._nursery.kill(self.pid)
+        self._link.close()
+
+    def discard(self) -> None:
+        """Give up a worker that did not get ready."""
+        self.kill("it did not get ready")
+        self._end()
+
+    def stats(self, now: float) -> dict[str, Any]:
+        """Figures for a page; times are seconds."""
+        return {
+            "number": self.number,
+            "pid": self.pid,
+            "state": str(self.state),
+            "run_id": self.run_id,
+            "format": self.wire.format.name,
+            "calls": self.figures.calls,
+            "strays": self.figures.strays,
+            "bytes_in": self.wire.bytes_in,
+            "bytes_out": self.wire.bytes_out,
+            "ready_after": self.figures.handshake,
+            "age": now - self.figures.started,
+        }
+
+    def beat(self, settings: HeartbeatSettings) -> None:
+        """Send a ping; kill the worker when it has missed too many."""
+        if self.state not in (WorkerState.IDLE, WorkerState.BUSY):
+            return
+        now = self._loop.time()
+        if self._heartbeat.is_lost(now, settings):
+            self.kill("it missed its heartbeats")
+        else:
+            self._link.send(Kind.PING, self._heartbeat.ping(now), EMPTY)
+
+    def move(self, state: WorkerState) -> None:
+        """Change the state; an impossible change is a defect of the pool."""
+        if state is self.state:
+            return
+        if state not in _NEXT[self.state]:
+            expected = ", ".join(sorted(_NEXT[self.state])) or "none"
+            raise AssertionError(
+                f"Worker {self.number} is {self.state}: expected {expected}, got {state}"
+            )
+        self.state = state
+
+    # What the worker says
+
+    def _take(self, received: Received) -> None:
+        kind, number, message = received
+        if kind is Kind.PONG:
+            self._heartbeat.pong(number)
+        elif kind is Kind.READY:
+            self._greet(message)
+        elif kind is Kind.ERROR and number == 0:
+            self._refused(message)
+        elif kind is Kind.RESULT or kind is Kind.ERROR:
+            self._finish(number, message)
+        elif kind is Kind.LM_REQUEST or kind is Kind.TOOL_REQUEST:
+            self._serve(kind, number, message)
+        elif kind is Kind.CHUNK or kind is Kind.TRACE:
+            self._report(kind, number, message)
+        else:
+            raise ProtocolError(f"The host does not take {kind.name.lower()} messages.")
+
+    def _greet(self, ready: Ready) -> None:
+        if ready.protocol != PROTOCOL_VERSION:
+            raise ProtocolError(
+                f"The worker speaks protocol {ready.protocol}, not {PROTOCOL_VERSION}."
+            )
+        if self._greeted.done():
+            raise ProtocolError("The worker was ready twice.")
+        self.wire.format = formats.by_name(ready.format)
+        self.move(WorkerState.IDLE)
+        self._greeted.set_result(ready)
+
+    def _refused(self, message: ErrorMessage) -> None:
+        """The worker itself failed, not a call."""
+        if not self._greeted.done():
+            self._greeted.set_exception(RemoteError(message.failure))
+        self.kill(message.failure.message)
+
+    def _finish(self, number: int, message: ResultMessage | ErrorMessage) -> None:
+        call = self._calls.pop(number, None)
+        if call is None:
+            self.figures.strays += 1
+            return
+        self.figures.calls += 1
+        if not call.outcome.done():
+            call.outcome.set_result(message)
+
+    def _serve(self, kind: Kind, number: int, message: Any) -> None:
+        call = self._calls.get(message.call)
+        if call is None:
+            self.figures.strays += 1
+        elif kind is Kind.LM_REQUEST:
+            call.handler.lm_request(
+                number, message, partial(self._answer, Kind.LM_RESPONSE, number)
+            )
+        else:
+            call.handler.tool_request(
+                number, message, partial(self._answer, Kind.TOOL_RESPONSE, number)
+            )
+
+    def _answer(self, kind: Kind, number: int, message: Message) -> None:
+        if self.state is WorkerState.BUSY:
+            self._link.send(kind, number, message)
+
+    def _report(self, kind: Kind, number: int, message: Any) -> None:
+        call = self._calls.get(number)
+        if call is None:
+            self.figures.strays += 1
+        elif kind is Kind.CHUNK:
+            call.handler.chunk(message)
+        else:
+            call.handler.trace(message)
+
+    # Its end
+
+    def _on_exit(self, exited: Exited | None) -> None:
+        self._exited = exited
+        if self._gone:
+            self._end()
+        elif exited is None:
+            self._link.close()  # the forkserver is gone: where the system does not end the worker, this does
+
+    def _lost(self, error: ProtocolError | None) -> None:
+        """The connection ended. Wait a moment for the forkserver to say how the process did."""
+        if error is not None:
+            self._reason = f"it broke the protocol: {error.message}"
+            self._nursery.kill(self.pid)
+        self._gone = True
+        if self._exited is not None:
+            self._end()
+        else:
+            self._loop.call_later(EXIT_REPORT_WAIT, self._end)
+
+    def _end(self) -> None:
+        if self.state is WorkerState.ENDED:
+            return
+        self.move(WorkerState.ENDED)
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            if not call.outcome.done():
+                call.outcome.set_exception(self._loss())
+        if not self._greeted.done():
+            self._greeted.set_exception(self._loss())
+            self._greeted.exception()  # seen, should nobody wait for it
+        self._on_end(self)
+
+    def _loss(self) -> WorkerLost:
+        how = self._reason or (str(self._exited) if self._exited else "its connection ended")
+        return WorkerLost(
+            f"Worker {self.number} of pool '{self._pool}' was lost: {how}.", pid=self.pid
+        )

@@ -1,0 +1,190 @@
+"""What the host does for a worker during one step: language models, tools, chunks, traces."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from runner.bridge.messages import (
+    UNPARSABLE,
+    ChunkMessage,
+    ErrorMessage,
+    LMRequestMessage,
+    LMResponseMessage,
+    ToolRequestMessage,
+    ToolResponseMessage,
+    TraceMessage,
+)
+from runner.engine.errors import RemoteError, RunnerError, WorkerLost, failure_of
+from runner.engine.events import Chunk, EventType
+from runner.engine.executor import Call
+from runner.lm.types import LMRequest, LMResponse
+
+type Tool = Callable[[Call, dict[str, Any]], Awaitable[Any]]
+
+# What a module may handle: its own prompt was wrong for this model. All else (keys, money, outages)
+# would reach DSPy as a bad prediction, which an optimizer scores 0 and pays for again.
+FOR_THE_MODULE = frozenset({"context_window_exceeded", "invalid_request", "refusal"})
+
+
+class LMGateway(Protocol):
+    """What the bridge needs of the gateway (`runner.lm.gateway.Gateway`, and the tests' fake)."""
+
+    async def complete(
+        self, request: LMRequest, call: Call, *, profile: str | None = None
+    ) -> LMResponse: ...
+
+
+class UnknownTool(RunnerError):
+    """The worker asks for a tool that this step may not use."""
+
+    code = "unknown_tool"
+
+
+class StepServer:
+    """Answers a worker's requests for one call, and the next worker's when the first is lost."""
+
+    def __init__(
+        self, call: Call, gateway: LMGateway, tools: Mapping[str, Tool], profile: str | None
+    ) -> None:
+        self._call = call
+        self._gateway = gateway
+        self._tools = tools
+        self._profile = profile
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._errors: dict[int, RunnerError] = {}
+        self._asked: dict[int, _LMObserver] = {}
+
+    async def aclose(self) -> None:
+        """The step is over: stop what is still under way for it."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def error_of(self, message: ErrorMessage) -> RunnerError:
+        """The error that ended the call: the one raised in the host where that was its cause."""
+        return self._errors.get(message.cause) or RemoteError(message.failure)
+
+    # CallHandler
+
+    def lm_request(
+        self, number: int, message: LMRequestMessage, answer: Callable[[LMResponseMessage], None]
+    ) -> None:
+        observer = self._asked[number] = _LMObserver(self._call)
+        self._spawn(self._complete(number, message.request, observer, answer))
+
+    def tool_request(
+        self,
+        number: int,
+        message: ToolRequestMessage,
+        answer: Callable[[ToolResponseMessage], None],
+    ) -> None:
+        self._spawn(self._use(number, message, answer))
+
+    def chunk(self, message: ChunkMessage) -> None:
+        call = self._call
+        chunk = Chunk(
+            run_id=call.run_id,
+            step=call.path,
+            attempt=call.attempt,
+            call=0,  # no LM call: the module's own stream
+            field=message.field,
+            offset=message.offset,
+            text=message.text,
+        )
+        call.observer.chunk(chunk)
+
+    def trace(self, message: TraceMessage) -> None:
+        if message.name == UNPARSABLE:
+            if asked := self._asked.get(message.data["request"]):
+                asked.retract("unparsable_answer")
+            return
+        self._trace(message.name, message.data)
+
+    def lost(self, error: WorkerLost) -> None:
+        """Take back what the lost worker's calls streamed. They go on: an equal request of the next
+        worker joins them, so what is under way is paid once."""
+        for asked in self._asked.values():
+            asked.retract("worker_lost")
+        self._asked.clear()
+        self._errors.clear()
+        data = {"failure": failure_of(error), "wait": 0.0}
+        self._call.observer.event(EventType.ATTEMPT_FAILED, self._call, data)
+
+    def _trace(self, name: str, data: dict[str, Any]) -> None:
+        self._call.observer.event(EventType.TRACE, self._call, {"name": name, **data})
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _complete(
+        self,
+        number: int,
+        request: LMRequest,
+        observer: "_LMObserver",
+        answer: Callable[[LMResponseMessage], None],
+    ) -> None:
+        call = replace(self._call, observer=observer)
+        try:
+            response = await self._gateway.complete(request, call, profile=self._profile)
+        except Exception as error:
+            known = self._note(number, error)
+            abort = known.code not in FOR_THE_MODULE
+            answer(LMResponseMessage(failure=failure_of(known), abort=abort))
+        else:
+            answer(LMResponseMessage(response=response))
+
+    async def _use(
+        self,
+        number: int,
+        message: ToolRequestMessage,
+        answer: Callable[[ToolResponseMessage], None],
+    ) -> None:
+        try:
+            tool = self._tools.get(message.tool)
+            if tool is None:
+                raise UnknownTool(
+                    f"There is no tool '{message.tool}' here. Tools: {', '.join(self._tools) or 'none'}."
+                )
+            value = await tool(self._call, message.arguments)
+        except Exception as error:
+            known = self._note(number, error)
+            answer(ToolResponseMessage(failure=failure_of(known), abort=known.suspends))
+        else:
+            answer(ToolResponseMessage(value=value))
+
+    def _note(self, number: int, error: Exception) -> RunnerError:
+        known = error if isinstance(error, RunnerError) else RemoteError(failure_of(error))
+        self._errors[number] = known
+        return known
+
+
+class _LMObserver:
+    """Hears one LM request of a worker, so that what it streamed can be taken back later."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._observer = call.observer
+        self._streaming: int | None = None
+        self._silent = False
+
+    def chunk(self, chunk: Chunk) -> None:
+        if not self._silent:
+            self._streaming = chunk.call
+            self._observer.chunk(chunk)
+
+    def event(self, type_: EventType, call: Call, data: dict[str, Any]) -> None:
+        if type_ is EventType.RETRACT:
+            self._streaming = None  # the gateway did it itself
+        self._observer.event(type_, self._call, data)
+
+    def retract(self, reason: str) -> None:
+        """The text of this request is not part of the result; what still comes of it is not told."""
+        self._silent = True
+        if self._streaming is not None:
+            data = {"call": self._streaming, "reason": reason}
+            self._observer.event(EventType.RETRACT, self._call, data)
+            self._streaming = None

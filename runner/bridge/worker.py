@@ -1,0 +1,100 @@
+"""The DSPy worker: what a forkserver preloads, and what each forked worker then runs.
+
+This file and the `worker_*.py` files that it alone imports are the only ones that may import DSPy.
+"""
+
+import logging
+import platform
+from concurrent.futures import Future
+from typing import Literal
+
+import dspy
+import msgspec
+
+from runner.bridge import worker_modules, worker_retrieval
+from runner.bridge.payloads import (
+    MODULE,
+    RETRIEVE,
+    FieldSpec,
+    LMSettings,
+    ModulePayload,
+    SignatureSpec,
+)
+from runner.bridge.worker_lm import MarkLMCalls
+from runner.bridge.worker_loop import Step, Worker
+from runner.engine.errors import Failure, failure_of
+from runner.lm.types import LMRequest, LMResponse
+
+COLBERT = "ColBERTv2"
+
+
+def preload() -> Worker:
+    """Load what every worker needs, so that it is shared memory and nobody waits for it. Starts no
+    thread and opens no file; above all it never reads `dspy.cache`, whose default is 48 databases."""
+    _warm_up()
+    return Worker(
+        operations={MODULE: worker_modules.run, RETRIEVE: worker_retrieval.run},
+        modules=(*worker_modules.MODULES, COLBERT),
+        versions={"dspy": dspy.__version__, "python": platform.python_version()},
+        start=start,
+        describe=describe,
+    )
+
+
+def start() -> None:
+    """What each worker does first: DSPy's caches, history and retries off, because the host has them."""
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+    dspy.configure(
+        callbacks=[MarkLMCalls()],
+        disable_history=True,
+        warn_on_type_mismatch=False,  # the host checks types; an undeclared input takes any value
+    )
+    logging.getLogger("dspy").setLevel(logging.ERROR)
+
+
+def describe(error: BaseException) -> Failure | None:
+    """DSPy's own errors as failures; None for what is not DSPy's."""
+    if isinstance(error, dspy.AdapterParseError):
+        wanted = ", ".join(error.signature.output_fields)
+        return Failure(
+            code="unparsable_answer",
+            message=f"The model's answer does not have the fields {wanted}.",
+            details={"answer": str(error.lm_response)},
+            traceback=failure_of(error).traceback,
+        )
+    return None
+
+
+class _CannedStep(Step):
+    """A step whose language model has one answer."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def ask_lm(self, request: LMRequest, node: str = "") -> tuple[int, Future[LMResponse]]:
+        future: Future[LMResponse] = Future()
+        future.set_result(LMResponse(text=self._text))
+        return 0, future
+
+
+def _warm_up() -> None:
+    """Run one module with a canned answer in each format: DSPy and pydantic load and compile much on
+    first use, which each worker would otherwise do by itself in its first step (12 ms)."""
+    start()
+    spec = SignatureSpec(
+        inputs=(FieldSpec(name="warm", type="str"),),
+        outputs=(FieldSpec(name="up", type="list[str]"),),
+    )
+    answers: dict[Literal["chat", "json"], str] = {
+        "chat": '[[ ## reasoning ## ]]\nx\n\n[[ ## up ## ]]\n["x"]\n\n[[ ## completed ## ]]',
+        "json": '{"reasoning": "x", "up": ["x"]}',
+    }
+    for adapter, answer in answers.items():
+        payload = ModulePayload(
+            node="warm",
+            module="ChainOfThought",
+            signature=spec,
+            inputs={"warm": "x"},
+            lm=LMSettings(adapter=adapter, structured=True),
+        )
+        worker_modules.run(_CannedStep(answer), msgspec.to_builtins(payload))

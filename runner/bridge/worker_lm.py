@@ -1,0 +1,174 @@
+"""DSPy's language model in a worker: an engine that asks the host's gateway.
+
+`dspy.LM(engine=…)` is DSPy's public seam for this: one attempt a call, no key, no network. Retries,
+caches, budgets and streaming are the gateway's.
+"""
+
+import asyncio
+from concurrent.futures import Future
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+from dspy.utils.callback import BaseCallback
+
+from runner.bridge.messages import UNPARSABLE
+from runner.bridge.payloads import LMSettings
+from runner.bridge.worker_loop import HostRefused, Step
+from runner.bridge.worker_requests import lm15_error, lm15_response, plain_request
+from runner.lm.types import LMResponse
+
+# Opaque on purpose: DSPy reads a model's family from its name (a `gpt-5` may not have temperature 0).
+MODEL = "host/lm"
+
+# What can be set for every call of a module. They go on the LM and never into a predictor's config:
+# BestOfN and Refine raise the LM's temperature, which a predictor's own would undo.
+LM_SETTINGS = frozenset({"n", "temperature", "top_p", "max_tokens", "stop", "seed"})
+
+
+@dataclass(slots=True)
+class _LMCall:
+    """One call of the LM by a module. It makes several requests when it asks for n candidates."""
+
+    rollout_id: int | None
+    candidates: int = 0
+    request: int = 0  # the number of the last one
+
+
+_LM_CALL: ContextVar[_LMCall | None] = ContextVar("lm_call", default=None)
+_FRESH: ContextVar[bool] = ContextVar("fresh", default=False)
+
+
+class MarkLMCalls(BaseCallback):  # type: ignore[misc]  # DSPy is not typed
+    """Keeps what DSPy's canonical request leaves out: without rollout id and candidate, a gateway that
+    stores answers would give BestOfN one answer N times. And tells the host which answers could not be
+    read, because it has shown them to people already."""
+
+    def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        settings = {**instance.kwargs, **(inputs.get("kwargs") or {})}
+        _LM_CALL.set(_LMCall(settings.get("rollout_id")))
+
+    def on_adapter_parse_end(self, call_id: str, outputs: Any, exception: Any = None) -> None:
+        call = _LM_CALL.get()
+        if isinstance(exception, dspy.AdapterParseError) and call is not None:
+            dspy.settings.lm.engine.report_unparsable(call.request)
+
+
+class HostEngine:
+    """Asks the host. Belongs to one step: a thread that outlives it is stopped at its next call."""
+
+    supports_function_calling = False
+    supports_reasoning = False
+
+    def __init__(self, step: Step, node: str, settings: LMSettings) -> None:
+        self.supports_response_schema = settings.structured
+        params = {"temperature", "max_tokens", "top_p", "stop", "seed"}
+        self.supported_params = params | ({"response_format"} if settings.structured else set())
+        self._step = step
+        self._node = node
+
+    def complete(self, request: Any) -> Any:
+        try:
+            return lm15_response(self._ask(request).result(), MODEL)
+        except HostRefused as refused:
+            raise lm15_error(refused.failure) from refused
+
+    async def acomplete(self, request: Any) -> Any:
+        try:
+            return lm15_response(await asyncio.wrap_future(self._ask(request)), MODEL)
+        except HostRefused as refused:
+            raise lm15_error(refused.failure) from refused
+
+    def report_unparsable(self, request: int) -> None:
+        """Tell the host that an answer is not part of the result."""
+        self._step.trace(UNPARSABLE, {"request": request})
+
+    def _ask(self, request: Any) -> Future[LMResponse]:
+        call = _LM_CALL.get() or _LMCall(None)
+        asked = plain_request(
+            request, rollout_id=call.rollout_id, candidate=call.candidates, fresh=_FRESH.get()
+        )
+        call.candidates += 1
+        call.request, future = self._step.ask_lm(asked, self._node)
+        return future
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __deepcopy__(self, memo: Any) -> "HostEngine":
+        return self  # optimizers copy modules whole; a copy asks the same host
+
+    def __reduce__(self) -> Any:
+        return (_current_engine, ())
+
+
+class AsyncHostEngine:
+    """The engine as DSPy's async side wants it; the same requests over the same socket."""
+
+    def __init__(self, engine: HostEngine) -> None:
+        self._engine = engine
+
+    async def complete(self, request: Any) -> Any:
+        return await self._engine.acomplete(request)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+    def __deepcopy__(self, memo: Any) -> "AsyncHostEngine":
+        return self
+
+    def __reduce__(self) -> Any:
+        return (_current_async_engine, ())
+
+
+class ReaskingJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc]  # DSPy is not typed
+    """JSONAdapter with the one re-ask that ChatAdapter has in its fallback to JSON. The second request
+    is equal to the first, so it asks the gateway for a fresh answer."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except dspy.AdapterParseError:
+            token = _FRESH.set(True)
+            try:
+                return super().__call__(*args, **kwargs)
+            finally:
+                _FRESH.reset(token)
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().acall(*args, **kwargs)
+        except dspy.AdapterParseError:
+            token = _FRESH.set(True)
+            try:
+                return await super().acall(*args, **kwargs)
+            finally:
+                _FRESH.reset(token)
+
+
+def adapter(name: str) -> Any:
+    """The adapter that the host names for a call."""
+    return ReaskingJSONAdapter() if name == "json" else dspy.ChatAdapter()
+
+
+def language_model(step: Step, node: str, settings: LMSettings, options: dict[str, Any]) -> Any:
+    """A `dspy.LM` for one step. `options` are the module's own of LM_SETTINGS."""
+    engine = HostEngine(step, node, settings)
+    config = {"temperature": settings.temperature, "max_tokens": settings.max_tokens, **options}
+    return dspy.LM(
+        MODEL,
+        engine=engine,
+        async_engine=AsyncHostEngine(engine),
+        num_retries=0,
+        cache=False,
+        **{name: value for name, value in config.items() if value is not None},
+    )
+
+
+def _current_engine() -> Any:
+    return dspy.settings.lm.engine
+
+
+def _current_async_engine() -> Any:
+    return AsyncHostEngine(_current_engine())

@@ -1,0 +1,353 @@
+"""A worker's side of the bridge: reads the socket, runs one call at a time, asks the host.
+
+Two threads. The reader takes every frame as it comes: it answers pings, wakes whoever waits for the
+host, and cancels; so a worker that computes still answers. The main thread does the calls, in order.
+An operation may start threads of its own (DSPy does); all of them may ask the host at once.
+
+Knows nothing of DSPy: `worker.py` gives it the operations.
+"""
+
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from runner.bridge import formats
+from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, FrameTooLarge, Kind, ProtocolError
+from runner.bridge.messages import (
+    EMPTY,
+    CallMessage,
+    ChunkMessage,
+    ErrorMessage,
+    Hello,
+    LMRequestMessage,
+    LMResponseMessage,
+    Message,
+    Ready,
+    ResultMessage,
+    ToolRequestMessage,
+    ToolResponseMessage,
+    TraceMessage,
+)
+from runner.bridge.wire import Received, Wire
+from runner.engine.errors import Failure, RunnerError, failure_of
+from runner.lm.types import LMRequest, LMResponse
+
+READ_SIZE = 64 * 1024
+
+
+class StepStopped(BaseException):
+    """The call ends now. A BaseException, because Refine, Evaluate and every optimizer of DSPy catch
+    Exception, score the attempt 0 and go on."""
+
+    def __init__(self, failure: Failure, cause: int = 0) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.cause = cause
+
+
+class RunCancelled(StepStopped):
+    """The host asked for the end of the call."""
+
+    def __init__(self, message: str = "The step was cancelled.") -> None:
+        super().__init__(Failure(code="cancelled", message=message))
+
+
+class HostRefused(Exception):
+    """The host answered a request with a failure that the module may handle."""
+
+    def __init__(self, failure: Failure, cause: int) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.cause = cause
+
+
+class Step:
+    """The call that is being worked on, as an operation sees it.
+
+    Everything an operation asks of the host goes through its step, so a thread that outlives the step
+    (DSPy's ParallelExecutor leaves some) gets StepStopped instead of reaching the next call's host.
+    """
+
+    def __init__(self, loop: "WorkerLoop", number: int, call: CallMessage) -> None:
+        self.number = number
+        self.call = call
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Future[Any]] = {}
+        self._stopped: StepStopped | None = None
+        self._over = False
+
+    @property
+    def stopped(self) -> StepStopped | None:
+        """Why this step must end, also when the operation hid it."""
+        return self._stopped
+
+    def close(self) -> None:
+        """The operation has returned; what it left behind may not ask any more."""
+        self._over = True
+        if self._waiting:
+            self.stop(RunCancelled("The step is over."))
+
+    def ask_lm(self, request: LMRequest, node: str = "") -> tuple[int, Future[LMResponse]]:
+        """Ask the host's gateway. Gives the request's number, and a future of the response, which
+        raises HostRefused or StepStopped."""
+        message = LMRequestMessage(call=self.number, request=request, node=node)
+        return self._ask(Kind.LM_REQUEST, message)
+
+    def ask_tool(self, tool: str, arguments: dict[str, Any]) -> Any:
+        """What the host's tool answers; waits. HostRefused, StepStopped as above."""
+        message = ToolRequestMessage(call=self.number, tool=tool, arguments=arguments)
+        _, answer = self._ask(Kind.TOOL_REQUEST, message)
+        return answer.result()
+
+    def chunk(self, name: str, text: str, offset: int) -> None:
+        self._loop.send(Kind.CHUNK, self.number, ChunkMessage(field=name, text=text, offset=offset))
+
+    def trace(self, name: str, data: dict[str, Any]) -> None:
+        self._loop.send(Kind.TRACE, self.number, TraceMessage(name=name, data=data))
+
+    def stop(self, reason: StepStopped) -> None:
+        """End the step: whoever waits for the host is woken with `reason`, whoever asks later gets it."""
+        with self._lock:
+            if self._stopped is None:
+                self._stopped = reason
+            waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            future.set_exception(reason)
+
+    def answered(self, request: int, message: LMResponseMessage | ToolResponseMessage) -> None:
+        """The host's answer to one request. One that nobody waits for (any more) is dropped."""
+        with self._lock:
+            future = self._waiting.pop(request, None)
+        if future is None:
+            return
+        if message.failure is None:
+            value = message.response if isinstance(message, LMResponseMessage) else message.value
+            future.set_result(value)
+        elif message.abort:
+            reason = StepStopped(message.failure, request)
+            future.set_exception(reason)
+            self.stop(reason)
+        else:
+            future.set_exception(HostRefused(message.failure, request))
+
+    def _ask(self, kind: Kind, message: Message) -> tuple[int, Future[Any]]:
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()  # asyncio may give up waiting, the answer still comes
+        request = self._loop.next_request()
+        with self._lock:
+            if self._stopped is not None:
+                raise self._stopped
+            if self._over:
+                raise RunCancelled("The step is over.")
+            self._waiting[request] = future
+        self._loop.send(kind, request, message)
+        return request, future
+
+
+type Operation = Callable[[Step, dict[str, Any]], Any]
+
+
+def echo(step: Step, payload: dict[str, Any]) -> Any:
+    """Give the payload back: a health check of the whole way, and the bench's task."""
+    return payload
+
+
+def chunks(step: Step, payload: dict[str, Any]) -> int:
+    """Stream `count` pieces of `text`: a health check of streaming, and the bench's."""
+    text, total = str(payload.get("text", "")), int(payload.get("count", 1))
+    for index in range(total):
+        step.chunk("text", text, index * len(text))
+    return total
+
+
+BUILT_IN: Mapping[str, Operation] = {"echo": echo, "chunks": chunks}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """What a worker's module gives to the loop. `start` runs first in every worker; `describe` turns
+    an exception that is not ours into a failure, None leaves it to `failure_of`."""
+
+    operations: Mapping[str, Operation] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    start: Callable[[], None] = lambda: None
+    describe: Callable[[BaseException], Failure | None] = lambda error: None
+
+
+class WorkerLoop:
+    """Serves one connection until the host closes it. `leave` is called when the host is gone; in a
+    process it ends the process, whatever the main thread is doing."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        worker: Worker,
+        *,
+        limit: int = MAX_FRAME,
+        leave: Callable[[], None] = lambda: os._exit(0),
+    ) -> None:
+        self._connection = connection
+        self._worker = worker
+        self._operations = {**BUILT_IN, **worker.operations}
+        self._leave = leave
+        self._wire = Wire(limit)
+        self._sending = threading.Lock()
+        self._inbox: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
+        self._steps: dict[int, Step] = {}
+        self._numbers = count(1)
+
+    def serve(self) -> None:
+        """Run calls until shutdown or the end of the connection."""
+        self._worker.start()
+        threading.Thread(target=self._read, name="bridge-reader", daemon=True).start()
+        while (step := self._inbox.get()) is not None:
+            self._run(step)
+            del self._steps[step.number]
+
+    def next_request(self) -> int:
+        """A number for a request of this worker's own; the host numbers its calls by itself."""
+        return next(self._numbers) & 0xFFFFFFFF
+
+    def send(self, kind: Kind, request: int, message: Message) -> None:
+        """Send from any thread. A host that is gone is the reader's affair, not the sender's."""
+        with self._sending:
+            data = self._wire.pack(kind, request, message)
+            try:
+                self._connection.sendall(data)
+            except OSError:
+                self._leave()
+
+    # The reader's thread
+
+    def _read(self) -> None:
+        buffer = memoryview(bytearray(READ_SIZE))
+        try:
+            while size := self._connection.recv_into(buffer):
+                for received in self._wire.feed(buffer[:size]):
+                    self._take(received)
+        except OSError:
+            pass  # the host was killed with data under way: the same as its end
+        except ProtocolError as error:
+            # The stream can't be trusted any more; tell the host why before leaving.
+            self.send(Kind.ERROR, 0, ErrorMessage(failure=failure_of(error)))
+        self._end()
+
+    def _end(self) -> None:
+        for step in tuple(self._steps.values()):
+            step.stop(RunCancelled("The host is gone."))
+        self._inbox.put(None)
+        self._leave()
+
+    def _take(self, received: Received) -> None:
+        kind, number, message = received
+        if kind is Kind.CALL:
+            step = Step(self, number, message)
+            self._steps[number] = step
+            self._inbox.put(step)
+        elif kind is Kind.LM_RESPONSE or kind is Kind.TOOL_RESPONSE:
+            for step in tuple(self._steps.values()):
+                step.answered(number, message)
+        elif kind is Kind.PING:
+            self.send(Kind.PONG, number, EMPTY)
+        elif kind is Kind.CANCEL:
+            if cancelled := self._steps.get(number):
+                cancelled.stop(RunCancelled())
+        elif kind is Kind.HELLO:
+            self._greet(message)
+        elif kind is Kind.SHUTDOWN:
+            self._inbox.put(None)
+        else:
+            raise ProtocolError(f"A worker does not take {kind.name.lower()} messages.")
+
+    def _greet(self, hello: Hello) -> None:
+        if hello.protocol != PROTOCOL_VERSION:
+            raise ProtocolError(
+                f"The host speaks protocol {hello.protocol}, this worker {PROTOCOL_VERSION}."
+            )
+        chosen = formats.negotiate(hello.formats)
+        ready = Ready(
+            protocol=PROTOCOL_VERSION,
+            format=chosen.name,
+            formats=formats.names(),
+            pid=os.getpid(),
+            versions=dict(self._worker.versions),
+            operations=tuple(self._operations),
+            modules=self._worker.modules,
+        )
+        self.send(Kind.READY, 0, ready)
+        self._wire.format = chosen
+
+    # The main thread
+
+    def _run(self, step: Step) -> None:
+        started = time.perf_counter()
+        value, error = None, None
+        try:
+            if step.stopped is None:
+                value = self._operation(step.call.operation)(step, step.call.payload)
+        except BaseException as raised:
+            error = raised
+        # A module may have hidden why it was stopped, or turned it into an answer: that counts first.
+        stopped = step.stopped
+        step.close()
+        if stopped is not None:
+            self._fail(step, stopped.failure, stopped.cause, started)
+        elif error is not None:
+            self._fail(step, self._describe(error), _cause(error), started)
+        else:
+            self._finish(step, value, started)
+
+    def _operation(self, name: str) -> Operation:
+        try:
+            return self._operations[name]
+        except KeyError:
+            raise UnknownOperation(
+                f"This worker has no operation '{name}'. It has: {', '.join(self._operations)}."
+            ) from None
+
+    def _describe(self, error: BaseException) -> Failure:
+        for cause in _chain(error):
+            if isinstance(cause, HostRefused):
+                return cause.failure
+        return self._worker.describe(error) or failure_of(error)
+
+    def _finish(self, step: Step, value: Any, started: float) -> None:
+        try:
+            result = ResultMessage(value=value, seconds=time.perf_counter() - started)
+            self.send(Kind.RESULT, step.number, result)
+        except (FrameTooLarge, TypeError, ValueError) as error:
+            # Too large, or not JSON: the step's own failure, and the connection is still whole.
+            self._fail(step, failure_of(error), 0, started)
+
+    def _fail(self, step: Step, failure: Failure, cause: int, started: float) -> None:
+        seconds = time.perf_counter() - started
+        self.send(
+            Kind.ERROR, step.number, ErrorMessage(failure=failure, cause=cause, seconds=seconds)
+        )
+
+
+class UnknownOperation(RunnerError):
+    """The worker does not have this operation."""
+
+    code = "operation_not_found"
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _cause(error: BaseException) -> int:
+    return next((item.cause for item in _chain(error) if isinstance(item, HostRefused)), 0)

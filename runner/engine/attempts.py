@@ -1,0 +1,134 @@
+"""How a leaf step is brought to an end: routed, tried, tried again, handed to the other backend."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.graph.graph import Backend
+from runner.engine.errors import RunnerError, StepTimeout, failure_of
+from runner.engine.events import EventType
+from runner.engine.executor import Call, Executor, Observer
+from runner.engine.plan import PlannedStep
+from runner.engine.retry import wait_before_retry
+from runner.engine.router import Decision, RouterSettings, decide, other_backend
+
+type Outputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempts:
+    """What the attempts of one run share. `deadline` is in the event loop's time."""
+
+    run_id: str
+    executors: Mapping[Backend, Executor]
+    router: RouterSettings
+    deadline: float | None
+    chance: Callable[[], float]
+    observer: Observer
+    emit: Callable[..., None]
+
+    async def run(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
+        """The step's outputs by port; the error of its last attempt when it fails."""
+        able = [
+            name
+            for name, executor in self.executors.items()
+            if name in step.kind.backends and executor.can(step.node, step.config)
+        ]
+        decision = decide(
+            step.node.kind, wanted=step.policy.backend, able=able, settings=self.router
+        )
+        numbers = itertools.count(1)
+        try:
+            return await self._all(step, path, inputs, decision, numbers)
+        except RunnerError as error:
+            other = other_backend(decision.backend, able=able, settings=self.router)
+            if error.suspends or step.policy.on_error != "fallback_backend" or other is None:
+                raise
+            return await self._all(step, path, inputs, other, numbers)
+
+    async def _all(
+        self,
+        step: PlannedStep,
+        path: str,
+        inputs: dict[str, Any],
+        decision: Decision,
+        numbers: Iterator[int],
+    ) -> Outputs:
+        """The attempts on one backend. `numbers` runs on when the other backend takes over."""
+        self.emit(EventType.STEP_ROUTED, path, backend=decision.backend, reason=decision.reason)
+        for tries, attempt in enumerate(numbers, start=1):
+            try:
+                return await self._one(step, path, attempt, inputs, decision.backend)
+            except Exception as error:
+                wait = self._wait_after(step, tries, error)
+                if wait is None:
+                    raise
+                failure = failure_of(error)
+            self.emit(EventType.ATTEMPT_FAILED, path, attempt, failure=failure, wait=wait)
+            await asyncio.sleep(wait)
+        raise AssertionError("numbers never end")
+
+    def _wait_after(self, step: PlannedStep, tries: int, error: Exception) -> float | None:
+        if not step.policy.retries:
+            return None
+        return wait_before_retry(
+            step.policy,
+            failure=failure_of(error),
+            attempt=tries,
+            remaining=None if self.deadline is None else self.deadline - _now(),
+            chance=self.chance(),
+        )
+
+    async def _one(
+        self,
+        step: PlannedStep,
+        path: str,
+        attempt: int,
+        inputs: dict[str, Any],
+        backend: Backend,
+    ) -> Outputs:
+        timeout = step.policy.timeout
+        call = Call(
+            run_id=self.run_id,
+            path=path,
+            attempt=attempt,
+            node=step.node,
+            config=step.config,
+            policy=step.policy,
+            inputs=inputs,
+            observer=self.observer,
+            deadline=self._deadline(timeout),
+        )
+        return await in_time(self.executors[backend].execute(call), timeout, path)
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        if timeout is None:
+            return self.deadline
+        own = _now() + timeout
+        return own if self.deadline is None else min(own, self.deadline)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def in_time(work: Awaitable[Outputs], timeout: float | None, path: str) -> Outputs:
+    """The work's outputs, or StepTimeout after `timeout` seconds.
+
+    `asyncio.timeout` alone would also take a TimeoutError of the work's own for its own; `expired`
+    tells them apart.
+    """
+    if timeout is None:
+        return await work
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return await work
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise StepTimeout(
+            f"Step '{path}' took longer than its timeout of {timeout:g} s.", timeout=timeout
+        ) from None

@@ -1,0 +1,154 @@
+"""A graph made ready to run: per scope, who waits for whom. Built once per graph, never changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelines.graph.graph import Graph, GraphError, Node, Port
+from pipelines.graph.kinds import Kind, kind_named
+from pipelines.graph.policy import StepPolicy
+from pipelines.graph.ports import node_ports
+
+type Source = tuple[str, str]  # node id, output port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """One node with everything that is known before the run. `sources` pairs each input port with
+    the outputs that feed it, in order."""
+
+    node: Node
+    kind: Kind
+    config: Any
+    policy: StepPolicy
+    sources: tuple[tuple[Port, tuple[Source, ...]], ...]
+    body: "Plan | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One scope: the top level of a graph, or the body of a container.
+
+    `waits` counts the steps that must end before each one; `dependents` is the way back. The input
+    and output nodes are no steps: `given` and `results` are their ports.
+    """
+
+    steps: Mapping[str, PlannedStep]
+    dependents: Mapping[str, tuple[str, ...]]
+    waits: Mapping[str, int]
+    input_id: str | None
+    given: tuple[Port, ...]
+    results: tuple[tuple[Port, tuple[Source, ...]], ...]
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        return tuple(step for step, count in self.waits.items() if not count)
+
+
+def plan(graph: Graph) -> Plan:
+    """The plan of a valid graph. A graph that `validate` finds problems in raises a GraphError."""
+    return _plan_scope(graph, None)
+
+
+def _plan_scope(graph: Graph, parent: str | None) -> Plan:
+    nodes = graph.children(parent)
+    input_id = next((node.id for node in nodes if node.kind == "input"), None)
+    output = next((node for node in nodes if node.kind == "output"), None)
+    steps = {
+        node.id: _planned(graph, node) for node in nodes if node.kind not in ("input", "output")
+    }
+    upstream = {
+        step_id: {
+            source for _, sources in step.sources for source, _ in sources if source != input_id
+        }
+        for step_id, step in steps.items()
+    }
+    return Plan(
+        steps=steps,
+        dependents=_reversed(upstream),
+        waits={step_id: len(sources) for step_id, sources in upstream.items()},
+        input_id=input_id,
+        given=node_ports(graph, graph.node(input_id)).outputs if input_id else (),
+        results=_sources(graph, output) if output else (),
+    )
+
+
+def _planned(graph: Graph, node: Node) -> PlannedStep:
+    kind = kind_named(node.kind)
+    try:
+        return PlannedStep(
+            node=node,
+            kind=kind,
+            config=kind.config.model_validate(node.config),
+            policy=StepPolicy.model_validate(node.policy),
+            sources=_sources(graph, node),
+            body=_plan_scope(graph, node.id) if kind.container else None,
+        )
+    except ValidationError as error:
+        raise GraphError(f"Node '{node.id}' can't be planned: {error}") from None
+
+
+def _sources(graph: Graph, node: Node) -> tuple[tuple[Port, tuple[Source, ...]], ...]:
+    feeding: dict[str, list[tuple[int, Source]]] = {}
+    for edge in graph.edges_into(node.id):
+        feeding.setdefault(edge.target_port, []).append(
+            (edge.order, (edge.source, edge.source_port))
+        )
+    return tuple(
+        (port, tuple(source for _, source in sorted(feeding.get(port.name, ()))))
+        for port in node_ports(graph, node).inputs
+    )
+
+
+def _reversed(upstream: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
+    dependents: dict[str, list[str]] = {step_id: [] for step_id in upstream}
+    for step_id, sources in upstream.items():
+        for source in sources:
+            dependents[source].append(step_id)
+    return {step_id: tuple(ids) for step_id, ids in dependents.items()}
+
+
+def is_dead(source: Source, outputs: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether an output port of an ended step carries nothing."""
+    node_id, port = source
+    return port not in outputs[node_id]
+
+
+def cause_of_skip(step: PlannedStep, outputs: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Why this step can't run, or None when it can: the first required input whose sources are dead."""
+    if step.node.kind == "merge":
+        return _nothing_to_merge(step, outputs)
+    for port, sources in step.sources:
+        if port.required and sources and all(is_dead(source, outputs) for source in sources):
+            return f"its input '{port.name}' gets nothing: {_names(sources)} produced no value"
+    return None
+
+
+def _nothing_to_merge(step: PlannedStep, outputs: Mapping[str, Mapping[str, Any]]) -> str | None:
+    sources = [source for _, sources in step.sources for source in sources]
+    if sources and all(is_dead(source, outputs) for source in sources):
+        return "none of its inputs got a value"
+    return None
+
+
+def gather(
+    sources: Sequence[tuple[Port, tuple[Source, ...]]], outputs: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Input values by port. A port without a live source is left out, or takes its default when it
+    is not required; a `many` port gets a list."""
+    values: dict[str, Any] = {}
+    for port, feeding in sources:
+        live = [outputs[node][name] for node, name in feeding if name in outputs[node]]
+        if port.many:
+            values[port.name] = live
+        elif live:
+            values[port.name] = live[0]
+        elif not port.required and port.default is not None:
+            values[port.name] = port.default
+    return values
+
+
+def _names(sources: Sequence[Source]) -> str:
+    return ", ".join(f"{node}.{port}" for node, port in sources)

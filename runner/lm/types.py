@@ -1,0 +1,107 @@
+"""The one typed request and response of the gateway. Values are JSON all the way down."""
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One turn. `content` is text, or parts in the shape of the chat-completions API."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] = ""
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class LMRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is asked of a language model. None leaves a setting to the profile.
+
+    `response_schema` is a JSON Schema that the answer must follow; `json_object` asks for any JSON
+    object. `rollout_id` and `candidate` tell apart calls that are equal in all else and are meant to
+    be answered anew (BestOfN, n > 1); both are part of every key of a stored answer.
+    """
+
+    messages: tuple[Message, ...]
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    response_schema: dict[str, Any] | None = None
+    json_object: bool = False
+    tools: tuple[dict[str, Any], ...] = ()
+    tool_choice: str | dict[str, Any] | None = None
+    rollout_id: int | None = None
+    candidate: int = 0
+    fresh: bool = False  # skip the response cache: this is a retry after a bad answer
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens, and cost in US dollars where the profile has prices."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cost=self.cost + other.cost,
+        )
+
+
+class LMResponse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer. `usage` is zero when `source` is not `provider`: a stored answer costs nothing."""
+
+    text: str
+    model: str = ""
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    tool_calls: list[dict[str, Any]] | None = None
+    logprobs: Any = None
+    source: Literal["provider", "response_cache", "replay_log"] = "provider"
+
+
+class LMProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored configuration of a language model, as a frozen value.
+
+    `format` is how native predictors write and read (see runner/native/formats); `structured` says
+    whether the provider can hold an answer to a JSON Schema. `settings` are the adapter's own
+    (the scripted adapter's answers, the local one's context size). The key is never in a repr.
+
+    `timeout` is seconds for one attempt, `retries` further attempts after an outage, `concurrency`
+    calls at a time. Prices are US dollars per million tokens. `revision` rises with every edit, and
+    is part of the response cache's keys.
+    """
+
+    name: str
+    adapter: Literal["local", "scripted", "openai_compatible"]
+    model: str = ""
+    base_url: str = ""
+    api_key: str = ""
+    format: Literal["chat", "json", "compact"] = "chat"
+    structured: bool = True
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float = 120.0
+    retries: int = 3
+    concurrency: int = 8
+    input_price: float = 0.0
+    output_price: float = 0.0
+    settings: dict[str, Any] = {}
+    revision: int = 1
+
+    def __repr__(self) -> str:
+        return f"LMProfile(name={self.name!r}, adapter={self.adapter!r}, model={self.model!r})"
+
+
+class ProfileHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a profile could be called now, as far as can be told without spending a token."""
+
+    name: str
+    adapter: str
+    ok: bool
+    detail: str

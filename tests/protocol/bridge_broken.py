@@ -1,0 +1,3 @@
+"""A worker module that does not load."""
+
+raise ImportError("this module is broken on purpose")

@@ -1,0 +1,60 @@
+"""A worker module without DSPy, for tests of real processes: it loads in a tenth of a second."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from runner.bridge.worker_loop import Step, Worker
+from runner.lm.types import LMRequest, Message
+
+
+def who(step: Step, payload: dict[str, Any]) -> Any:
+    main = __import__("__main__")
+    return {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "environment": dict(os.environ),
+        "environ_file": Path("/proc/self/environ").read_bytes().decode(),
+        "threads": threading.active_count(),
+        "main": main.__spec__.name if main.__spec__ else "",
+        "django": "django" in __import__("sys").modules,
+        "descriptors": len(os.listdir("/proc/self/fd")),
+    }
+
+
+def die(step: Step, payload: dict[str, Any]) -> Any:
+    """Die until the file says that enough have."""
+    path = Path(payload["file"])
+    died = path.read_text() if path.exists() else ""
+    if len(died) < payload["times"]:
+        path.write_text(died + "x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(died)
+
+
+def ask_then_die(step: Step, payload: dict[str, Any]) -> Any:
+    request = LMRequest(messages=(Message(role="user", content="hi"),))
+    text = step.ask_lm(request)[1].result().text
+    return [text, die(step, payload)]
+
+
+def leave(step: Step, payload: dict[str, Any]) -> Any:
+    os._exit(payload["code"])
+
+
+def wait(step: Step, payload: dict[str, Any]) -> Any:
+    time.sleep(payload["seconds"])
+
+
+def preload() -> Worker:
+    operations = {
+        "who": who,
+        "die": die,
+        "ask_then_die": ask_then_die,
+        "leave": leave,
+        "wait": wait,
+    }
+    return Worker(operations=operations, versions={"toy": "1"})

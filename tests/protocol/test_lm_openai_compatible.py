@@ -1,0 +1,283 @@
+"""Chat completions over HTTP: what is sent, what is read, and every way it can fail."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from runner.engine.errors import InvalidConfig, RunnerError
+from runner.lm import errors
+from runner.lm.adapters.openai_compatible import OpenAICompatibleAdapter
+from runner.lm.gateway import Gateway
+from runner.lm.types import LMProfile, LMRequest, LMResponse, Message
+from tests.fake_provider import USAGE, FakeProvider, Reply, chunk, event, failed, provider, streamed
+from tests.lm_calls import Recorder, a_call, ask, gateway_of
+
+KEY = "sk-canary-0123456789"
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+def profile_for(fake: FakeProvider, **fields: Any) -> LMProfile:
+    given = {"name": "fake", "model": "fake-1", "api_key": KEY, "base_url": fake.base_url}
+    return LMProfile(adapter="openai_compatible", **(given | fields))
+
+
+@asynccontextmanager
+async def calling(*replies: Reply, **fields: Any) -> AsyncIterator[tuple[Gateway, FakeProvider]]:
+    """A gateway whose profile leads to a fake provider."""
+    async with provider(*replies) as fake:
+        gateway = gateway_of(profile_for(fake, **fields))
+        try:
+            yield gateway, fake
+        finally:
+            await gateway.aclose()
+
+
+async def sent(request: LMRequest, **fields: Any) -> dict[str, Any]:
+    """The body that the provider gets."""
+    async with calling(**fields) as (gateway, fake):
+        await gateway.complete(request, a_call())
+        return fake.requests[0].body
+
+
+async def one_attempt(reply: Reply, **fields: Any) -> LMResponse:
+    """One attempt's answer or error, without the gateway around it."""
+    async with provider(reply) as fake:
+        adapter = OpenAICompatibleAdapter()
+        try:
+            async for part in adapter.stream(ask(), profile_for(fake, **fields)):
+                if isinstance(part, LMResponse):
+                    return part
+        finally:
+            await adapter.aclose()
+    raise AssertionError("the stream had no end")
+
+
+async def test_an_answer_streams_and_its_usage_is_read() -> None:
+    observer = Recorder()
+    async with calling(streamed("Hel", "lo é")) as (gateway, fake):
+        response = await gateway.complete(ask(), a_call(observer))
+    assert response.text == "Hello é"
+    assert (response.model, response.finish_reason) == ("fake-1", "stop")
+    assert response.usage.input_tokens == USAGE["prompt_tokens"]
+    assert response.usage.output_tokens == USAGE["completion_tokens"]
+    assert [piece.text for piece in observer.chunks] == ["Hel", "lo é"]
+    assert fake.requests[0].path == "/v1/chat/completions"
+    assert fake.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_only_what_is_set_is_sent() -> None:
+    assert await sent(ask("hi")) == {
+        "model": "fake-1",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+async def test_every_setting_is_sent_under_its_name() -> None:
+    request = ask(temperature=0.0, top_p=0.5, max_tokens=9, stop=("x",), seed=3, tool_choice="auto")
+    body = await sent(request)
+    assert (body["temperature"], body["top_p"], body["max_tokens"]) == (0.0, 0.5, 9)
+    assert (body["stop"], body["seed"], body["tool_choice"]) == (["x"], 3, "auto")
+
+
+async def test_tools_and_their_turns_are_sent() -> None:
+    calls = [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    turns = (
+        Message(role="assistant", tool_calls=calls),
+        Message(role="tool", content="", tool_call_id="1"),
+    )
+    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    body = await sent(LMRequest(messages=turns, tools=(tool,)))
+    assert body["tools"] == [tool]
+    assert body["messages"] == [
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "content": "", "tool_call_id": "1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "structured", "expected"),
+    [
+        ({"response_schema": SCHEMA}, True, "json_schema"),
+        ({"response_schema": SCHEMA}, False, "json_object"),
+        ({"json_object": True}, False, "json_object"),
+    ],
+)
+async def test_a_schema_is_sent_where_it_can_be_held(
+    request_: dict, structured: bool, expected: str
+) -> None:
+    form = (await sent(ask(**request_), structured=structured))["response_format"]
+    assert form["type"] == expected
+    if expected == "json_schema":
+        assert form["json_schema"] == {"name": "answer", "strict": True, "schema": SCHEMA}
+
+
+async def test_settings_rename_the_limit_and_add_to_the_body() -> None:
+    settings = {"max_tokens_field": "max_completion_tokens", "extra": {"top_k": 4}}
+    body = await sent(ask(max_tokens=3), settings=settings)
+    assert (body["max_completion_tokens"], body["top_k"]) == (3, 4)
+    assert "max_tokens" not in body
+
+
+async def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(InvalidConfig, match="max_token"):
+        await sent(ask(), settings={"max_token": 1})
+
+
+async def test_tool_calls_are_put_together_from_their_pieces() -> None:
+    def piece(index: int, arguments: str, **named: Any) -> dict[str, Any]:
+        function = {"arguments": arguments} | ({"name": named["name"]} if named else {})
+        return {"index": index, "function": function} | ({"id": named["id"]} if named else {})
+
+    deltas = [
+        chunk(tool_calls=[piece(0, "", id="a", name="f")]),
+        chunk(tool_calls=[piece(1, "{}", id="b", name="g")]),
+        chunk(tool_calls=[piece(0, '{"x"')]),
+        chunk(tool_calls=[piece(0, ": 1}")], finish="tool_calls"),
+    ]
+    response = await one_attempt(Reply(parts=[event(delta) for delta in deltas]))
+    assert response.tool_calls == [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+        {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]
+
+
+async def test_a_stream_may_be_cut_anywhere_by_the_network() -> None:
+    whole = b": ping\r\n\r\n" + b"".join(streamed("é\u2028", "x").parts).replace(b"\n", b"\r\n")
+    response = await one_attempt(Reply(parts=[bytes([byte]) for byte in whole]))
+    assert response.text == "é\u2028x"
+
+
+async def test_a_provider_that_does_not_stream_is_read_whole() -> None:
+    choice = {"message": {"role": "assistant", "content": "all"}, "finish_reason": "stop"}
+    body = json.dumps({"model": "m", "choices": [choice], "usage": USAGE}).encode()
+    response = await one_attempt(
+        Reply(content_type="application/json; charset=utf-8", parts=[body])
+    )
+    assert (response.text, response.usage.output_tokens) == ("all", 5)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (failed(401), errors.AuthError),
+        (failed(403), errors.AuthError),
+        (failed(402), errors.BillingError),
+        (failed(429), errors.RateLimited),
+        (failed(429, {"code": "insufficient_quota"}), errors.BillingError),
+        (failed(408), errors.LMTimeout),
+        (failed(500), errors.ServerError),
+        (failed(529), errors.ServerError),
+        (failed(400), errors.InvalidRequest),
+        (failed(404, "no such model"), errors.InvalidRequest),
+        (failed(400, {"code": "context_length_exceeded"}), errors.ContextWindowExceeded),
+        (failed(400, {"type": "exceed_context_size_error"}), errors.ContextWindowExceeded),
+        (failed(400, {"message": "maximum context is 8"}), errors.ContextWindowExceeded),
+        (failed(400, {"code": "content_filter"}), errors.Refusal),
+        (failed(302, "moved", location="http://elsewhere/"), errors.UnexpectedResponse),
+        (Reply(status=502, content_type="text/html", parts=[b"<h1>Bad"]), errors.ServerError),
+        (Reply(content_type="text/html", parts=[b"<h1>Hi"]), errors.UnexpectedResponse),
+        (Reply(parts=[b"data: {nonsense\n\n"]), errors.UnexpectedResponse),
+        (Reply(parts=[b'data: {"choices": 7}\n\n']), errors.UnexpectedResponse),
+        (Reply(parts=[event({"error": {"message": "slow", "code": 429}})]), errors.RateLimited),
+        (Reply(parts=[event({"error": "broken"})]), errors.ServerError),
+        (Reply(parts=[event(chunk("half"))], cut=True), errors.TransportError),
+        (Reply(parts=[event(chunk("half"))]), errors.TransportError),
+        (Reply(parts=[event(chunk(refusal="No.", finish="stop"))]), errors.Refusal),
+        (streamed("x", finish="content_filter"), errors.Refusal),
+        (Reply(parts=[b"data: x"], content_type=""), errors.UnexpectedResponse),
+    ],
+)
+async def test_every_failure_has_its_error(reply: Reply, expected: type[RunnerError]) -> None:
+    with pytest.raises(expected) as caught:
+        await one_attempt(reply)
+    assert type(caught.value) is expected
+    assert KEY not in caught.value.message
+
+
+async def test_nobody_there_is_a_transport_error() -> None:
+    async with provider() as fake:
+        profile = profile_for(fake)
+    adapter = OpenAICompatibleAdapter()
+    with pytest.raises(errors.TransportError, match="ConnectError"):
+        await anext(adapter.stream(ask(), profile))
+    await adapter.aclose()
+
+
+@pytest.mark.parametrize("base_url", ["", "ftp://x/v1", "http://", "http://\x00/"])
+async def test_an_unusable_base_url_is_a_matter_of_configuration(base_url: str) -> None:
+    profile = LMProfile(name="x", adapter="openai_compatible", model="m", base_url=base_url)
+    gateway = gateway_of(profile)
+    assert not gateway.health()[0].ok
+    with pytest.raises(InvalidConfig, match="base URL"):
+        await gateway.complete(ask(), a_call())
+    await gateway.aclose()
+
+
+@pytest.mark.parametrize("key", [KEY + "\n", KEY + "é"])
+async def test_a_key_that_no_header_can_hold_is_refused_unseen(key: str) -> None:
+    async with calling(api_key=key) as (gateway, _):
+        with pytest.raises(InvalidConfig, match="Enter it again") as caught:
+            await gateway.complete(ask(), a_call())
+    assert KEY not in caught.value.message
+
+
+async def test_the_wait_that_a_provider_asks_for_is_kept() -> None:
+    observer = Recorder()
+    async with calling(failed(429, retry_after="0.05"), streamed("ok")) as (gateway, fake):
+        start = perf_counter()
+        response = await gateway.complete(ask(), a_call(observer))
+    assert response.text == "ok"
+    assert perf_counter() - start >= 0.05
+    assert len(fake.requests) == observer.lm_call["attempts"] == 2
+
+
+async def test_a_cut_stream_is_retracted_and_repeated() -> None:
+    observer = Recorder()
+    half = Reply(parts=[event(chunk("half"))], cut=True)
+    async with calling(half, streamed("whole")) as (gateway, _):
+        response = await gateway.complete(ask(), a_call(observer))
+    assert response.text == observer.text(call=2) == "whole"
+    assert observer.events[0][1] == {"call": 1, "reason": "transport"}
+
+
+async def test_a_slow_drip_ends_at_the_timeout() -> None:
+    drip = streamed(*"abcdef" * 50, pause=0.01)
+    async with calling(drip, timeout=0.04, retries=0) as (gateway, fake):
+        with pytest.raises(errors.Exhausted) as caught:
+            await gateway.complete(ask(), a_call())
+        await asyncio.wait_for(fake.disconnected.wait(), 0.1)
+    assert caught.value.details["cause"] == "timeout"
+
+
+async def test_cancelling_closes_the_connection_at_once() -> None:
+    observer = Recorder()
+    async with calling(streamed(*"abcdef" * 50, pause=0.01)) as (gateway, fake):
+        task = asyncio.create_task(gateway.complete(ask(), a_call(observer)))
+        while not observer.chunks:
+            await asyncio.sleep(0.002)
+        task.cancel()
+        start = perf_counter()
+        await asyncio.wait_for(fake.disconnected.wait(), 1)
+        assert perf_counter() - start < 0.1
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_connections_are_used_again() -> None:
+    async with calling() as (gateway, fake):
+        for _ in range(3):
+            await gateway.complete(ask(), a_call())
+        assert (len(fake.requests), fake.connections) == (3, 1)
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert await sent(ask())
