@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run: a gate that fails at random teaches people to press it twice.
+# `pytest --hypothesis-profile=default` looks for new ones.
+settings.load_profile("ci")
 
 LAYERS = ("fast", "protocol", "integration", "browser")
 HERE = Path(__file__).parent

@@ -57,8 +57,16 @@ def fits(source: str, target: str) -> bool:
     return _fits(_annotation(source), _annotation(target))
 
 
+def known_type(text: str) -> str:
+    """The type, or Any for one that only the signature it comes from knows (`types` in its config)."""
+    try:
+        return signatures.parse(f"x: {text} ->").inputs["x"].type
+    except signatures.SignatureError:
+        return ANY
+
+
 def _annotation(text: str) -> Any:
-    return signatures.parse(f"x: {text} ->").inputs["x"].annotation
+    return signatures.parse(f"x: {known_type(text)} ->").inputs["x"].annotation
 
 
 def _fits(source: Any, target: Any) -> bool:

@@ -8,6 +8,7 @@ minijinja has no Python in it, but three doors had to be closed:
 - A text with a lone surrogate would arrive as a Python `str`, whose `format` reaches attributes.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from threading import Lock
@@ -28,7 +29,7 @@ from pipelines.graph.template_values import (
     wrapped,
 )
 
-__all__ = ["SandboxError", "evaluate", "render"]
+__all__ = ["SandboxError", "evaluate", "render", "variables"]
 
 MAX_OUTPUT = 4_000_000  # characters
 MAX_VALUE = 8_000_000  # characters that one value can reach, by the scan's reckoning
@@ -50,8 +51,8 @@ FILTERS = (
 def render(template: str, values: Mapping[str, Any]) -> str:
     """The template filled in; a SandboxError names the missing variable, the limit or the line.
 
-    Values are JSON. Lists and dicts are written as JSON; names without a value are errors; nothing
-    is escaped.
+    Values are JSON. Lists and dicts are written as JSON and null as nothing; names without a value
+    are errors; nothing is escaped.
     """
     compiled = _compile(template)
     return compiled.run(values)[0]
@@ -61,6 +62,15 @@ def evaluate(expression: str, values: Mapping[str, Any]) -> Any:
     """The value of one expression (written without braces) as JSON; errors as in `render`."""
     compiled = _compile_expression(expression)
     return unwrapped(compiled.run(values)[1])
+
+
+def variables(template: str) -> tuple[str, ...]:
+    """The names that a template reads, in order of appearance; a SandboxError when it can't be run.
+
+    Nothing is rendered. Safe for any text, which minijinja's own function is not: see
+    `template_scan.py`.
+    """
+    return _compile(template).variables
 
 
 @lru_cache(maxsize=COMPILED)
@@ -90,6 +100,8 @@ class _Compiled:
             self._environment.add_template("template", scanned.source)
         except minijinja.TemplateError as error:
             raise _translated(error) from None
+        names = self._environment.undeclared_variables_in_template("template") - {"range"}
+        self.variables = tuple(sorted(names, key=lambda name: _first_use(template, name)))
 
     def _make_environment(self) -> minijinja.Environment:
         environment = minijinja.Environment(
@@ -148,14 +160,14 @@ class _Compiled:
             raise SandboxError("It takes too long: does it repeat something large?")
 
     def _print(self, value: Any) -> Any:
-        """minijinja's hook on everything that is printed."""
+        """minijinja's hook on everything that is printed. Null, and an `if` without its `else`, are
+        nothing; both arrive here as None."""
         self._value = value
-        if isinstance(value, str):
-            text: Any = value
-        elif value is None or isinstance(value, bool | int | float):
+        if value is None:
+            return ""
+        if isinstance(value, bool | int | float):
             return value
-        else:
-            text = to_json(unwrapped(value))
+        text = value if isinstance(value, str) else to_json(unwrapped(value))
         self._printed += len(text)
         if self._printed > MAX_OUTPUT:
             raise SandboxError(f"The text is longer than {MAX_OUTPUT:,} characters.")
@@ -176,6 +188,11 @@ class _Compiled:
             return made
 
         return metered
+
+
+def _first_use(template: str, name: str) -> tuple[int, str]:
+    found = re.search(rf"\b{re.escape(name)}\b", template)
+    return (found.start() if found else len(template), name)
 
 
 def _translated(error: minijinja.TemplateError) -> SandboxError:

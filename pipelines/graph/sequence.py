@@ -16,7 +16,7 @@ from pipelines.graph.graph import ANY, NODE_ID, PORT_NAME, Edge, Graph, GraphErr
 from pipelines.graph.kinds import kind_named
 from pipelines.graph.kinds.predict import REASONING
 from pipelines.graph.policy import StepPolicy
-from pipelines.graph.ports import node_ports
+from pipelines.graph.ports import known_type, node_ports
 
 RESULTS = "results"
 
@@ -75,7 +75,7 @@ class _Builder:
 
     def graph(self, last: _Fields, name: str, description: str) -> Graph:
         given = [{"name": port.name, "type": port.type} for port in self.inputs.values()]
-        results = [{"name": field_name, "type": made.type} for field_name, made in last.items()]
+        results = [{"name": field_name, "type": known_type(made.type)} for field_name, made in last.items()]
         nodes = [
             Node(id="input", kind="input", config={"fields": given}),
             *self.nodes.values(),
@@ -202,7 +202,7 @@ class _Builder:
     def _ask(self, name: str, port: Port, node: str) -> None:
         known = self.inputs.get(name)
         if known is None or known.type == ANY:
-            self.inputs[name] = Port(name=name, type=port.type)
+            self.inputs[name] = Port(name=name, type=known_type(port.type))
         self.readers.setdefault(name, node)
 
     def _connect(self, made: _Field, node: str, port: str) -> None:

@@ -343,9 +343,15 @@ def _why_forbidden(name: str) -> str:
 
 
 def _instructions(text: str, inputs: Mapping[str, Field], outputs: Mapping[str, Field]) -> str:
-    """The text without its indent, or what DSPy says when there is none."""
+    """The text without its indent, or what DSPy says when there is none.
+
+    DSPy takes the indent off whenever it reads or copies a signature, and once is not always enough:
+    only what stays as it is is the same in host and worker.
+    """
     if text.strip():
-        return inspect.cleandoc(text)
+        while (cleaned := inspect.cleandoc(text)) != text:
+            text = cleaned
+        return text
     given = ", ".join([f"`{name}`" for name in inputs])
     wanted = ", ".join([f"`{name}`" for name in outputs])
     return f"Given the fields {given}, produce the fields {wanted}."

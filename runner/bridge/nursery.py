@@ -138,18 +138,12 @@ class ForkNursery:
             )
         ours, theirs = socket.socketpair()
         loop = asyncio.get_running_loop()
-        arguments = {"--control": theirs.fileno(), "--worker": self._worker, "--limit": self._limit}
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                # -P: the working directory is not a place to import from.
-                *(sys.executable, "-P", "-m", "runner.bridge.forkserver"),
-                *(str(part) for pair in arguments.items() for part in pair),
-                env=environment(os.environ, self._paths),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=2,  # a module that prints must not write into what the host prints
-                start_new_session=True,  # Ctrl-C in a terminal is for the host alone
-            )
+        try:
+            with theirs:
+                self._process = await self._spawn(theirs.fileno())
+        except OSError as error:
+            ours.close()
+            raise WorkersUnavailable(f"The forkserver can't be started: {error}.") from error
         self._wire, self._control, self._ready = Wire(), ours, loop.create_future()
         loop.add_reader(ours, self._hear)
         try:
@@ -158,6 +152,19 @@ class ForkNursery:
             await self.aclose()
             message = f"The forkserver did not load {self._worker} within {self._timeout:g} s."
             raise WorkersUnavailable(message) from None
+
+    async def _spawn(self, control: int) -> asyncio.subprocess.Process:
+        arguments = {"--control": control, "--worker": self._worker, "--limit": self._limit}
+        return await asyncio.create_subprocess_exec(
+            # -P: the working directory is not a place to import from.
+            *(sys.executable, "-P", "-m", "runner.bridge.forkserver"),
+            *(str(part) for pair in arguments.items() for part in pair),
+            env=environment(os.environ, self._paths),
+            pass_fds=(control,),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=2,  # a module that prints must not write into what the host prints
+            start_new_session=True,  # Ctrl-C in a terminal is for the host alone
+        )
 
     def _hear(self) -> None:
         assert self._control is not None

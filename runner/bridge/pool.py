@@ -9,7 +9,7 @@ taken back for one that waits (its run gets a new one at its next step, in 20 ms
 
 import asyncio
 import contextlib
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
@@ -17,13 +17,13 @@ from typing import Any
 
 import msgspec
 
-from runner.bridge import formats
-from runner.bridge.frames import MAX_FRAME
-from runner.bridge.heartbeat import HeartbeatSettings
+from runner.bridge.leases import PoolSettings, needed, worker_for
 from runner.bridge.messages import CallMessage, ErrorMessage, Ready, ResultMessage
-from runner.bridge.nursery import DSPY_WORKER, ForkNursery, Nursery
-from runner.bridge.proxy import CallHandler, CallTicket, WorkerProxy, WorkerState
+from runner.bridge.nursery import ForkNursery, Nursery
+from runner.bridge.proxy import CallHandler, CallTicket, WorkerProxy
 from runner.engine.errors import RunnerError, StepTimeout, WorkerLost
+
+__all__ = ["Outcome", "Pool", "PoolBusy", "PoolClosed", "PoolSettings"]
 
 START_BACKOFF = 1.0
 """Seconds before workers are forked ahead again after one could not be started."""
@@ -40,27 +40,6 @@ class PoolClosed(RunnerError):
     """The pool is closed."""
 
     code = "pool_closed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
-    """`size` bounds the live workers, `spares` are forked ahead, `per_run` bounds the leases of one
-    run. Times are seconds, `limit` is bytes a frame. `lost_retries`: new attempts, in new workers, of
-    a step whose worker was lost. `cancel_grace`: between telling a worker to stop and killing it."""
-
-    name: str = "general"
-    worker: str = DSPY_WORKER
-    size: int = 4
-    spares: int = 1
-    per_run: int = 4
-    queue_limit: int = 1_000
-    queue_timeout: float = 60.0
-    ready_timeout: float = 30.0
-    cancel_grace: float = 0.3
-    lost_retries: int = 2
-    limit: int = MAX_FRAME
-    formats: tuple[str, ...] = (formats.MESSAGEPACK.name, formats.JSON.name)
-    heartbeat: HeartbeatSettings = HeartbeatSettings()
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,9 +195,11 @@ class Pool:
             raise PoolBusy(
                 f"{len(self._queue):,} steps wait for pool '{self.settings.name}' already."
             )
-        if not self._queue and (worker := self._worker_for(run_id)) is not None:
-            self._take(worker, run_id)
-            return worker
+        if not self._queue:
+            worker = worker_for(run_id, self._workers.values(), self.settings.per_run)
+            if worker is not None:
+                self._take(worker, run_id)
+                return worker
         waiter = _Waiter(run_id, asyncio.get_running_loop().create_future())
         self._queue.append(waiter)
         self._fork()
@@ -257,24 +238,12 @@ class Pool:
         for waiter in tuple(self._queue):
             if waiter.worker.done():
                 continue
-            worker = self._worker_for(waiter.run_id)
+            worker = worker_for(waiter.run_id, self._workers.values(), self.settings.per_run)
             if worker is not None:
                 self._queue.remove(waiter)
                 worker.lease(waiter.run_id)
                 waiter.worker.set_result(worker)
         self._fork()
-
-    def _worker_for(self, run_id: str) -> WorkerProxy | None:
-        """One that the run holds, else a spare unless the run holds as many as it may."""
-        held, spare = 0, None
-        for worker in self._workers.values():
-            if worker.run_id == run_id:
-                if worker.is_free:
-                    return worker
-                held += 1
-            elif worker.is_spare and spare is None:
-                spare = worker
-        return spare if held < self.settings.per_run else None
 
     def _take(self, worker: WorkerProxy, run_id: str) -> None:
         was_spare = worker.is_spare
@@ -294,29 +263,13 @@ class Pool:
         """Start what is missing: for who waits, then spares; in the bounds of the pool's size."""
         if self._closed or asyncio.get_running_loop().time() < self._fork_after:
             return
-        workers = self._workers.values()
-        coming = sum(worker.state is WorkerState.STARTING or worker.is_spare for worker in workers)
-        waiting = self._startable()
-        missing = waiting + self.settings.spares - coming
-        room = self.settings.size - len(self._workers)
-        for _ in range(min(missing, room)):
+        waiting = [waiter.run_id for waiter in self._queue if not waiter.worker.done()]
+        needs = needed(waiting, self._workers.values(), self.settings)
+        for _ in range(needs.start):
             self._start_worker()
-        if waiting > coming + max(room, 0):
-            self._reclaim()
-
-    def _startable(self) -> int:
-        """How many of those who wait may get a further worker."""
-        held = Counter(worker.run_id for worker in self._workers.values() if worker.run_id)
-        wanted = Counter(waiter.run_id for waiter in self._queue if not waiter.worker.done())
-        return sum(min(number, self.settings.per_run - held[run]) for run, number in wanted.items())
-
-    def _reclaim(self) -> None:
-        """Take the worker that rested longest from a run that holds it between two steps."""
-        resting = [worker for worker in self._workers.values() if worker.run_id and worker.is_free]
-        if resting:
+        if needs.take_back is not None:
             self._totals.reclaimed += 1
-            longest = min(resting, key=lambda worker: worker.figures.used)
-            longest.kill("another run waits for it")
+            needs.take_back.kill("another run waits for it")
 
     def _start_worker(self) -> asyncio.Task[RunnerError | None]:
         assert self._nursery is not None
@@ -391,7 +344,12 @@ class Pool:
             stopping = asyncio.create_task(self._stop(ticket))
             self._tasks.add(stopping)
             stopping.add_done_callback(self._tasks.discard)
-            await asyncio.shield(stopping)
+            try:
+                await asyncio.shield(stopping)
+            except (
+                asyncio.CancelledError
+            ):  # no time left to ask: it must not get the next step as well
+                ticket.worker.kill("its step was cancelled twice")
             raise
 
     async def _stop(self, ticket: CallTicket) -> None:

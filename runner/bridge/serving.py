@@ -107,8 +107,9 @@ class StepServer:
         worker joins them, so what is under way is paid once."""
         for asked in self._asked.values():
             asked.retract("worker_lost")
-        self._asked.clear()
-        self._errors.clear()
+        # New ones, not cleared: what goes on for the lost worker keeps writing into the old, and the
+        # next worker counts its requests from 1 again.
+        self._asked, self._errors = {}, {}
         data = {"failure": failure_of(error), "wait": 0.0}
         self._call.observer.event(EventType.ATTEMPT_FAILED, self._call, data)
 
@@ -128,10 +129,11 @@ class StepServer:
         answer: Callable[[LMResponseMessage], None],
     ) -> None:
         call = replace(self._call, observer=observer)
+        errors = self._errors
         try:
             response = await self._gateway.complete(request, call, profile=self._profile)
         except Exception as error:
-            known = self._note(number, error)
+            known = errors[number] = _known(error)
             abort = known.code not in FOR_THE_MODULE
             answer(LMResponseMessage(failure=failure_of(known), abort=abort))
         else:
@@ -143,6 +145,7 @@ class StepServer:
         message: ToolRequestMessage,
         answer: Callable[[ToolResponseMessage], None],
     ) -> None:
+        errors = self._errors
         try:
             tool = self._tools.get(message.tool)
             if tool is None:
@@ -151,15 +154,14 @@ class StepServer:
                 )
             value = await tool(self._call, message.arguments)
         except Exception as error:
-            known = self._note(number, error)
+            known = errors[number] = _known(error)
             answer(ToolResponseMessage(failure=failure_of(known), abort=known.suspends))
         else:
             answer(ToolResponseMessage(value=value))
 
-    def _note(self, number: int, error: Exception) -> RunnerError:
-        known = error if isinstance(error, RunnerError) else RemoteError(failure_of(error))
-        self._errors[number] = known
-        return known
+
+def _known(error: Exception) -> RunnerError:
+    return error if isinstance(error, RunnerError) else RemoteError(failure_of(error))
 
 
 class _LMObserver:

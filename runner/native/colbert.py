@@ -8,7 +8,7 @@ are given are those of ColBERT's server (server.py: /api/search), so DSPy's ColB
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipelines.graph.kinds.retrieval import ColBERT
 from runner.engine.errors import InvalidConfig, InvalidInput
@@ -16,9 +16,7 @@ from runner.engine.executor import Call
 from runner.native.corpus import Corpus, Passage
 from runner.native.passage_vectors import PassageVectors
 from runner.native.search import query_of
-
-if TYPE_CHECKING:
-    from runner.native.token_encoder import Vectors
+from runner.native.token_encoder import Vectors
 
 MAX_K = 100  # ColBERT's own limit
 SMALL = 2_000  # passages up to which a query without a word in common looks at all of them
@@ -98,7 +96,7 @@ class Retriever:
         return [{**row, "text": row.get("text", row.get("long_text", ""))} for row in rows[:k]]
 
 
-def max_sim(query: "Vectors", passages: "Sequence[Vectors]") -> list[float]:
+def max_sim(query: Vectors, passages: Sequence[Vectors]) -> list[float]:
     """For each passage the sum, over the rows of `query`, of the best dot product with its rows.
 
     `query` is (q, d), each passage (p, d) with rows of unit length; an empty passage scores 0.

@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from runner.native.corpus import Passage
-
-if TYPE_CHECKING:
-    from runner.native.token_encoder import Vectors
+from runner.native.token_encoder import DIMENSIONS, Vectors
 
 MEMORY = 64 * 1024 * 1024  # bytes
 WAIT = 30.0  # seconds for another process that writes
@@ -26,7 +24,7 @@ class Encoder(Protocol):
 
     name: str
 
-    def encode(self, texts: Sequence[str]) -> "list[Vectors]": ...
+    def encode(self, texts: Sequence[str]) -> list[Vectors]: ...
 
 
 class PassageVectors:
@@ -39,10 +37,10 @@ class PassageVectors:
         self._size = 0
         self._lock = Lock()
 
-    def query(self, text: str) -> "Vectors":
+    def query(self, text: str) -> Vectors:
         return self._encoder.encode([text])[0]
 
-    def of(self, version: str, passages: Sequence[Passage]) -> "list[Vectors]":
+    def of(self, version: str, passages: Sequence[Passage]) -> list[Vectors]:
         """The vectors of these passages of one version, in order; missing ones are made and kept."""
         with self._lock:
             found = {
@@ -58,11 +56,10 @@ class PassageVectors:
                 self._remember((version, passage.pid), found[passage.pid])
         return [found[passage.pid] for passage in passages]
 
-    def _from_disk(self, version: str, passages: Sequence[Passage]) -> "dict[int, Vectors]":
+    def _from_disk(self, version: str, passages: Sequence[Passage]) -> dict[int, Vectors]:
         self._cache.mkdir(parents=True, exist_ok=True)
         path = self._cache / f"{version}.{self._encoder.name}.sqlite"
         with closing(sqlite3.connect(path, timeout=WAIT)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
             database.execute(
                 "CREATE TABLE IF NOT EXISTS vectors (pid INTEGER PRIMARY KEY, rows BLOB)"
             )
@@ -81,7 +78,7 @@ class PassageVectors:
                 found |= {pid: _unpacked(packed) for pid, packed in rows}
         return found
 
-    def _remember(self, key: tuple[str, int], vectors: "Vectors") -> None:
+    def _remember(self, key: tuple[str, int], vectors: Vectors) -> None:
         if key in self._memory:
             self._memory.move_to_end(key)
             return
@@ -103,15 +100,13 @@ def _full_text(passage: Passage) -> str:
     return f"{passage.title}. {passage.text}" if passage.title else passage.text
 
 
-def _packed(vectors: "Vectors") -> bytes:
+def _packed(vectors: Vectors) -> bytes:
     import numpy as np
 
     return vectors.astype(np.float16).tobytes()
 
 
-def _unpacked(packed: bytes) -> "Vectors":
+def _unpacked(packed: bytes) -> Vectors:
     import numpy as np
-
-    from runner.native.token_encoder import DIMENSIONS
 
     return np.frombuffer(packed, dtype=np.float16).reshape(-1, DIMENSIONS).astype(np.float32)

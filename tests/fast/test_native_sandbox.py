@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.graph.sandbox import SandboxError, evaluate, render
+from pipelines.graph.sandbox import SandboxError, evaluate, render, variables
 
 DATA = {"a": 1, "b": ["x", "y"], "rows": [{"n": 2}, {"n": 1}]}
 
@@ -22,7 +22,8 @@ DATA = {"a": 1, "b": ["x", "y"], "rows": [{"n": 2}, {"n": 1}]}
         ("{{ '<b>' }} {# note ' #}{% raw %}{{ a }}{% endraw %}\n", "<b> {{ a }}\n"),
         ("{{ rows|map(attribute='n')|join('+') }} = {{ rows|sum(attribute='n') }}", "2+1 = 3"),
         ("{{ {'é': [1, none, true]}|tojson }}", '{"é": [1, null, true]}'),
-        ("{{ a|float * rows[0].n|float }}", "2.0"),
+        ("{{ none }}{{ 'x' if a > 5 }}|{{ true }}", "|True"),
+        ("{{ a|float * rows[0].n|float }}", "2"),
     ],
 )
 def test_templates_render_plain_data(template: str, text: str) -> None:
@@ -158,3 +159,12 @@ def test_a_failed_render_leaves_the_next_one_alone() -> None:
     with pytest.raises(SandboxError):
         render(template, {"items": [{"n": 1}, {}]})
     assert render(template, {"items": [{"n": 1}, {"n": 2}]}) == "12"
+
+
+def test_variables_are_listed_in_order_without_what_is_built_in() -> None:
+    template = (
+        "{{ b }}{% for i in range(a) %}{{ loop.index }}{{ i }}{{ c.d|tojson }}{% endfor %}{{ b }}"
+    )
+    assert variables(template) == ("b", "a", "c")
+    with pytest.raises(SandboxError):
+        variables("{{ 1" + " + 1" * 20_000 + " }}")

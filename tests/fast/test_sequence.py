@@ -157,3 +157,15 @@ def test_a_signature_gives_its_fields_with_canonical_types() -> None:
     assert list(parsed.inputs) == ["query", "n"]
     assert parsed.outputs["keywords"].type == "list[str]"
     assert parsed.outputs["mood"].type == "Literal['a', 'b']"
+
+
+def test_a_type_of_the_steps_own_passes_from_step_to_step() -> None:
+    person = {"Person": {"type": "object", "properties": {"age": {"type": "integer"}}}}
+    graph = dspex.pipeline(
+        [
+            dspex.step("predict", signature="text -> who: Person", types=person),
+            dspex.step("predict", signature="who: Person, by: Person -> greeting", types=person),
+        ]
+    )
+    assert validate(graph) == []
+    assert graph.node("input").config["fields"][1] == {"name": "by", "type": "Any"}

@@ -358,7 +358,8 @@ def test_signature_is_built_from_parts_as_dspy_would_from_text() -> None:
     theirs = dspy.Signature("question: str -> answer: list[str]")
     assert ours.instructions == theirs.instructions
     prompts = [
-        dspy.ChatAdapter().format(made, demos=[], inputs={"question": "?"}) for made in (ours, theirs)
+        dspy.ChatAdapter().format(made, demos=[], inputs={"question": "?"})
+        for made in (ours, theirs)
     ]
     assert prompts[0] == prompts[1]
 

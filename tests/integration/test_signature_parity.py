@@ -5,6 +5,7 @@ import re
 import types
 import typing
 import warnings
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -221,17 +222,28 @@ def test_what_dspy_drops_or_guesses_is_refused_on_purpose(text: str) -> None:
         parse(text)
 
 
-ACCEPTED_ON_PURPOSE = [
-    *("a: int 'how many' -> b", "a -> b: Literal['->']", "a -> b: Literal[-1]", "a -> b # text"),
-    *("a -> b: date", "a -> b: datetime", "a -> b: Decimal", "a -> b: UUID"),
-]
+def documented(heading: str) -> list[str]:
+    """The texts in the first column of the table under a heading of the reference."""
+    page = (Path(__file__).parents[2] / "docs/reference/signatures.md").read_text()
+    section = page.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `(.+?)` \|", section, re.MULTILINE)
 
 
-@pytest.mark.parametrize("text", ACCEPTED_ON_PURPOSE)
-def test_what_we_accept_beyond_dspy(text: str) -> None:
+@pytest.mark.parametrize("text", documented("Refused on purpose"))
+def test_what_the_docs_call_refused_is_refused_by_us_alone(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert dspy.Signature(text)
+    with pytest.raises(SignatureError):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", documented("More than DSPy"))
+def test_what_the_docs_call_more_is_read_by_us_alone(text: str) -> None:
     assert parse(text)
-    with pytest.raises(Exception):  # noqa: B017
-        read_by_dspy(text)
+    if "Annotated" not in text:
+        with pytest.raises(Exception):  # noqa: B017
+            read_by_dspy(text)
 
 
 PLAIN = st.sampled_from(
@@ -309,6 +321,20 @@ def test_a_chain_of_thought_asks_for_the_same_fields(text: str) -> None:
     assert list(extended.outputs) == list(theirs_.output_fields)
     assert ours(extended) == theirs(theirs_)
     assert extended.instructions == theirs_.instructions
+
+
+@pytest.mark.parametrize(
+    "text", ["Be brief.", "\n  Do:\n    this", "\n    a\n  b", "a\n- b\n  - c\n"]
+)
+def test_instructions_reach_a_prompt_of_dspy_as_they_are(text: str) -> None:
+    ours_ = parse("a -> b", instructions=text).instructions
+    assert (
+        dspy.Signature("a -> b", ours_)
+        .with_instructions(ours_)
+        .append("c", dspy.InputField())
+        .instructions
+        == ours_
+    )
 
 
 def test_every_name_that_dspy_refuses_is_refused() -> None:

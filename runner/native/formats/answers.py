@@ -6,16 +6,27 @@ The rules are DSPy's (dspy/adapters/utils.py: parse_value), so whatever its adap
 
 import ast
 import json
+import re
 import types
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, Literal, Union, get_args, get_origin
+from uuid import UUID
 
 import json_repair
 
-from pipelines.graph.field import Field
+from pipelines.graph.field import Field, FieldError
 
-# Mending is not linear in the worst case; an answer that long and still broken is no answer.
-MAX_REPAIR = 200_000
+# Mending takes more than linear time over nested brackets, and worse over `{{`, which it reads twice
+# (100,000 of them: a minute). An answer that is so long or so deep and still broken is none.
+MAX_REPAIR = 50_000  # characters
+MAX_DEPTH = 60
+MAX_DOUBLED = 20
+BRACKET = re.compile(r"[][{}]")
+DOUBLED = re.compile(r"\{(?=\s*\{)")
+WRITTEN = (date, datetime, Decimal, UUID)  # types whose values JSON writes as texts
 
 
 class AnswerError(ValueError):
@@ -49,6 +60,10 @@ def read_value(field: Field, value: Any) -> Any:
     try:
         if field.annotation is str:
             return field.check(value if isinstance(value, str) else str(value))
+        if isinstance(value, str) and field.annotation in WRITTEN:
+            # As a number in between, 12.50 would lose its last digit.
+            with suppress(FieldError):
+                return field.check(value)
         return field.check(_candidate(value, field.annotation))
     except (ValueError, RecursionError) as error:
         raise AnswerError(f"output field '{field.name}': {error}", (field.name,)) from None
@@ -105,12 +120,26 @@ def loads(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    if len(text) > MAX_REPAIR:
+    if not _is_mendable(text):
         return ""
     try:
         return json_repair.loads(text, skip_json_loads=True)
     except (ValueError, RecursionError):
         return ""
+
+
+def _is_mendable(text: str) -> bool:
+    if len(text) > MAX_REPAIR or _depth(text) > MAX_DEPTH:
+        return False
+    return len(DOUBLED.findall(text)) <= MAX_DOUBLED
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for bracket in BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def first_object(text: str) -> str | None:

@@ -132,9 +132,7 @@ def _numbered(values: list[Any]) -> str:
 
 
 def _passage(value: Any) -> str:
-    # DSPy fails here on anything but a text; a list of numbers is no reason to fail.
-    text = value if isinstance(value, str) else _to_json(value)
-    if not any(character in text for character in "\n«»"):
-        return f"«{text}»"
-    indented = text.replace("\n", "\n    ")
+    if not isinstance(value, str) or not any(character in value for character in "\n«»"):
+        return f"«{value}»"
+    indented = value.replace("\n", "\n    ")
     return f"«««\n    {indented}\n»»»"
