@@ -103,7 +103,7 @@ def module_payload(call: Call, profile: LMProfile) -> ModulePayload:
         signature=signature_spec(config.parsed()),
         inputs=dict(call.inputs),
         lm=LMSettings(
-            adapter="chat" if profile.format == "chat" else "json",
+            adapter=profile.format,
             structured=profile.structured,
             temperature=config.temperature,
             max_tokens=config.max_tokens,

@@ -33,7 +33,7 @@ class LMSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How DSPy talks to the host's gateway. `adapter` is how it writes and reads; `structured` says
     that the gateway can hold an answer to a JSON Schema. None leaves a setting to the profile."""
 
-    adapter: Literal["chat", "json"] = "chat"
+    adapter: Literal["chat", "json", "compact"] = "chat"
     structured: bool = False
     temperature: float | None = None
     max_tokens: int | None = None

@@ -85,9 +85,10 @@ def _warm_up() -> None:
         inputs=(FieldSpec(name="warm", type="str"),),
         outputs=(FieldSpec(name="up", type="list[str]"),),
     )
-    answers: dict[Literal["chat", "json"], str] = {
+    answers: dict[Literal["chat", "json", "compact"], str] = {
         "chat": '[[ ## reasoning ## ]]\nx\n\n[[ ## up ## ]]\n["x"]\n\n[[ ## completed ## ]]',
         "json": '{"reasoning": "x", "up": ["x"]}',
+        "compact": '{"reasoning": "x", "up": ["x"]}',
     }
     for adapter, answer in answers.items():
         payload = ModulePayload(

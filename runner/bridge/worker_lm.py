@@ -5,18 +5,22 @@ caches, budgets and streaming are the gateway's.
 """
 
 import asyncio
+import json
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import dspy
+import msgspec
 from dspy.utils.callback import BaseCallback
 
 from runner.bridge.messages import UNPARSABLE
 from runner.bridge.payloads import LMSettings
 from runner.bridge.worker_loop import HostRefused, Step
 from runner.bridge.worker_requests import lm15_error, lm15_response, plain_request
+from runner.bridge.worker_values import plain
+from runner.lm.compact import MAX_DEMOS, answer_schema, prompt_text
 from runner.lm.types import LMResponse
 
 # Opaque on purpose: DSPy reads a model's family from its name (a `gpt-5` may not have temperature 0).
@@ -65,6 +69,7 @@ class HostEngine:
         self.supports_response_schema = settings.structured
         params = {"temperature", "max_tokens", "top_p", "stop", "seed"}
         self.supported_params = params | ({"response_format"} if settings.structured else set())
+        self._compact = settings.adapter == "compact"
         self._step = step
         self._node = node
 
@@ -90,6 +95,9 @@ class HostEngine:
             request, rollout_id=call.rollout_id, candidate=call.candidates, fresh=_FRESH.get()
         )
         call.candidates += 1
+        if self._compact and asked.response_schema:
+            schema = answer_schema(asked.response_schema)
+            asked = msgspec.structs.replace(asked, response_schema=schema)
         call.request, future = self._step.ask_lm(asked, self._node)
         return future
 
@@ -147,9 +155,50 @@ class ReaskingJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc]  # DSPy is no
                 _FRESH.reset(token)
 
 
+class CompactAdapter(ReaskingJSONAdapter):
+    """JSONAdapter with the compact prompt, for models that would echo DSPy's own."""
+
+    def format(self, signature: Any, demos: list[Any], inputs: dict[str, Any]) -> list[Any]:
+        messages = []
+        for demo in _whole(signature, demos)[:MAX_DEMOS]:
+            messages.append({"role": "user", "content": _question(signature, demo)})
+            answer = {name: plain(demo[name]) for name in signature.output_fields}
+            written = json.dumps(answer, ensure_ascii=False)
+            messages.append({"role": "assistant", "content": written})
+        return [*messages, {"role": "user", "content": _question(signature, inputs)}]
+
+
+def _whole(signature: Any, demos: list[Any]) -> list[Any]:
+    return [demo for demo in demos if all(demo.get(name) is not None for name in signature.fields)]
+
+
+def _question(signature: Any, values: Any) -> str:
+    outputs = {
+        name: "" if description == f"${{{name}}}" else description
+        for name, field in signature.output_fields.items()
+        for description in [field.json_schema_extra["desc"]]
+    }
+    given = ((name, _text(values[name])) for name in signature.input_fields if name in values)
+    return prompt_text(signature.instructions, outputs, given)
+
+
+def _text(value: Any) -> str:
+    value = plain(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_ADAPTERS = {
+    "chat": dspy.ChatAdapter,
+    "json": ReaskingJSONAdapter,
+    "compact": CompactAdapter,
+}
+
+
 def adapter(name: str) -> Any:
     """The adapter that the host names for a call."""
-    return ReaskingJSONAdapter() if name == "json" else dspy.ChatAdapter()
+    return _ADAPTERS[name]()
 
 
 def language_model(step: Step, node: str, settings: LMSettings, options: dict[str, Any]) -> Any:

@@ -30,7 +30,7 @@ def call(kind: str, inputs: dict[str, Any], **config: Any) -> Call:
 
 
 @pytest.mark.parametrize(
-    ("format_", "adapter"), [("chat", "chat"), ("json", "json"), ("compact", "json")]
+    ("format_", "adapter"), [("chat", "chat"), ("json", "json"), ("compact", "compact")]
 )
 def test_profile_s_format_decides_dspy_s_adapter(format_: Any, adapter: str) -> None:
     profile = LMProfile(name="p", adapter="scripted", format=format_, structured=False)

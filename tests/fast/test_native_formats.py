@@ -58,7 +58,7 @@ def test_compact_asks_in_few_words_and_ends_every_text() -> None:
             },
             "label": {"type": "string", "enum": ["a", "b"]},
             "price": {"type": "number"},
-            "note": {"type": "string", "maxLength": 240},
+            "note": {"type": "string", "minLength": 1, "maxLength": 240},
         },
         "required": ["keywords", "label", "price", "note"],
         "additionalProperties": False,

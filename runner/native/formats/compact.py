@@ -1,9 +1,4 @@
-"""A short format for small local models, which can't follow the chat format.
-
-One sentence, the inputs, and an answer held to a JSON Schema with an end to every text. Tried on the
-embedded model: naming types, choices or JSON in the prompt makes it repeat those words, so the prompt
-names none of them while the schema holds the answer.
-"""
+"""A short format for small local models; `runner/lm/compact.py` has the words and the reasons."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +6,13 @@ from typing import Any, Literal, get_args, get_origin
 
 from pipelines.graph.field import Field
 from pipelines.graph.signature import Signature
+from runner.lm.compact import MAX_DEMOS, answer_schema, prompt_text
 from runner.lm.types import Message
 from runner.native.formats.answers import allows_none
 from runner.native.formats.format import Prompt, Task
 from runner.native.formats.json_object import read_object
-from runner.native.formats.schema import bounded, closed
 from runner.native.formats.wording import description_of, value_text
 
-MAX_DEMOS = 3  # more crowd the input out of a small context
 PLAIN = {
     str: "text",
     bool: "true or false",
@@ -59,7 +53,7 @@ def _prepare(task: Task) -> tuple[tuple[Message, ...], dict[str, Any]]:
         turns.append(Message(role="user", content=_asked(signature, demo)))
         written = json.dumps(answer, ensure_ascii=False)
         turns.append(Message(role="assistant", content=written))
-    return tuple(turns), bounded(closed(signature.json_schema()["outputs"]))
+    return tuple(turns), answer_schema(signature.json_schema()["outputs"])
 
 
 def _whole(task: Task) -> list[Mapping[str, Any]]:
@@ -68,29 +62,13 @@ def _whole(task: Task) -> list[Mapping[str, Any]]:
 
 
 def _asked(signature: Signature, values: Mapping[str, Any]) -> str:
-    inputs = "\n".join(
-        f"{field.name}: {_line(field, values[field.name])}"
+    inputs = (
+        (field.name, _line(field, values[field.name]))
         for field in signature.inputs.values()
         if field.name in values
     )
-    return f"{_objective(signature)}\n\n{inputs}"
-
-
-def _objective(signature: Signature) -> str:
-    """The user's instructions; DSPy's default ones say nothing to a model of this size."""
-    described = [
-        f"{_words(field)}: {description}."
-        for field in signature.outputs.values()
-        if (description := description_of(field))
-    ]
-    if signature.instructions != signature.with_instructions("").instructions:
-        return "\n".join([signature.instructions, *described])
-    wanted = " and ".join(f"the {_words(field)}" for field in signature.outputs.values())
-    return "\n".join([f"Read this and write {wanted} in your own words.", *described])
-
-
-def _words(field: Field) -> str:
-    return field.name.replace("_", " ")
+    outputs = {field.name: description_of(field) for field in signature.outputs.values()}
+    return prompt_text(signature.instructions, outputs, inputs)
 
 
 def _shape(signature: Signature) -> str:

@@ -56,7 +56,9 @@ def _limits(schema: Mapping[str, Any], within: bool) -> dict[str, Any]:
     kind = schema.get("type")
     if kind == "string" and not {"enum", "const", "format", "pattern"}.intersection(schema):
         longest = MAX_ITEM if within else MAX_TEXT
-        return {"maxLength": min(longest, schema.get("maxLength", longest))}
+        limits = {"maxLength": min(longest, schema.get("maxLength", longest))}
+        # Left free, a tiny model answers with nothing at all now and then.
+        return limits if within else {"minLength": 1} | limits
     if kind == "array":
         return {"maxItems": min(MAX_ITEMS, schema.get("maxItems", MAX_ITEMS))}
     return {}
