@@ -13,7 +13,9 @@ import pytest_asyncio
 
 from pipelines.graph.graph import Node
 from pipelines.graph.kinds import kind_named
+from pipelines.graph.kinds.predict import with_reasoning
 from pipelines.graph.policy import StepPolicy
+from pipelines.graph.signature import parse
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.pool import Pool, PoolSettings
 from runner.engine.errors import RemoteError
@@ -21,6 +23,8 @@ from runner.engine.events import Chunk, EventType
 from runner.engine.executor import Call
 from runner.lm.errors import BillingError, ContextWindowExceeded
 from runner.lm.types import LMProfile, LMRequest, LMResponse
+from runner.native.formats import Task
+from runner.native.formats.compact import COMPACT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -203,6 +207,18 @@ async def test_compact_profile_gets_json_with_a_schema(run: Run) -> None:
     assert schema is not None
     assert schema["properties"]["keywords"]["type"] == "array"
     assert schema["required"] == ["keywords"]
+
+
+async def test_compact_profile_is_asked_in_the_words_of_the_native_predictor(run: Run) -> None:
+    gateway = ScriptedGateway('{"reasoning": "r", "b": "x"}', format="compact")
+    demo = {"a": ["1", "2"], "reasoning": "r", "b": "y"}
+    await run(gateway, "chain_of_thought", {"a": ["3"]}, signature="a -> b", demos=(demo,))
+    (asked,) = gateway.requests
+    task = Task(signature=with_reasoning(parse("a -> b")), demos=(demo,))
+    native = COMPACT.prompt(task, {"a": ["3"]}, structured=True)
+    assert asked.messages == native.messages
+    assert native.schema is not None and asked.response_schema is not None
+    assert native.schema["properties"] == asked.response_schema["properties"]
 
 
 async def test_profile_without_structured_output_gets_no_schema(run: Run) -> None:

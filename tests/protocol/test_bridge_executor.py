@@ -170,7 +170,7 @@ async def test_error_without_a_code_stays_internal(house: House) -> None:
 
 async def test_payload_says_how_to_ask_and_what(house: House) -> None:
     payload = (await house.run("payload"))["answer"]
-    assert payload["lm"] == {"adapter": "json", "structured": True, "temperature": 0.1}
+    assert payload["lm"] == {"adapter": "compact", "structured": True, "temperature": 0.1}
     assert payload["signature"]["outputs"][0]["name"] == "answer"
     assert (payload["node"], payload["module"]) == ("n1", "Predict")
 
