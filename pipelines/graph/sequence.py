@@ -75,7 +75,9 @@ class _Builder:
 
     def graph(self, last: _Fields, name: str, description: str) -> Graph:
         given = [{"name": port.name, "type": port.type} for port in self.inputs.values()]
-        results = [{"name": field_name, "type": known_type(made.type)} for field_name, made in last.items()]
+        results = [
+            {"name": field_name, "type": known_type(made.type)} for field_name, made in last.items()
+        ]
         nodes = [
             Node(id="input", kind="input", config={"fields": given}),
             *self.nodes.values(),
