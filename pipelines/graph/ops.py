@@ -135,9 +135,11 @@ class Footprint:
 def decode(raw: Any) -> AnyOperation:
     """The operation of a JSON value; an OperationError says what is wrong with it."""
     try:
-        operation: AnyOperation = msgspec.convert(raw, _ANY)
+        operation: AnyOperation = msgspec.convert(raw, AnyOperation)
     except msgspec.ValidationError as error:
         raise OperationError(f"This is no operation: {error}.") from None
+    except RecursionError:
+        raise OperationError("This is no operation: it is nested too deep.") from None
     return operation
 
 
@@ -267,20 +269,6 @@ def _footprint(writes: Any, nodes: Any) -> Footprint:
     )
 
 
-_ANY: Any = (
-    AddNode
-    | RemoveNode
-    | MoveNodes
-    | SetConfig
-    | SetPolicy
-    | Rename
-    | Connect
-    | Disconnect
-    | Describe
-    | Batch
-)
-
-
 # Applying
 
 
@@ -292,15 +280,16 @@ def _node(graph: Graph, node_id: str) -> Node:
 
 def _edge(graph: Graph, wanted: Connect | Disconnect) -> Edge:
     for edge in graph.edges:
-        if (edge.source, edge.source_port) == (wanted.source, wanted.source_port) and (
-            edge.target,
-            edge.target_port,
-        ) == (wanted.target, wanted.target_port):
+        if _ends(edge) == _ends(wanted):
             return edge
     raise OperationError(
         f"There is no edge {wanted.source}.{wanted.source_port} → "
         f"{wanted.target}.{wanted.target_port}."
     )
+
+
+def _ends(edge: Edge | Connect | Disconnect) -> tuple[str, str, str, str]:
+    return (edge.source, edge.source_port, edge.target, edge.target_port)
 
 
 def _add_node(graph: Graph, operation: AddNode) -> Graph:
@@ -367,7 +356,7 @@ def _connect(graph: Graph, operation: Connect) -> Graph:
         target_port=operation.target_port,
         order=operation.order,
     )
-    if any(replace(other, order=edge.order) == edge for other in graph.edges):
+    if any(_ends(other) == _ends(edge) for other in graph.edges):
         raise OperationError(f"The edge {edge} exists already.")
     return replace(graph, edges=(*graph.edges, edge))
 
