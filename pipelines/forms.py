@@ -1,0 +1,296 @@
+"""Forms: of the pages, and those that the admin needs beside the ones it makes by itself.
+
+Each names its fields; what a request holds beside them is never read. They check the shape of what was
+typed; what may be stored is the services' to say, and `say` puts that at the field.
+"""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+
+from pipelines.graph import codec
+from pipelines.graph import signature as signatures
+from pipelines.models import ApprovedHost, Credential, LMProfile, Person, Project, SignatureVersion
+from pipelines.permissions import ALLOWED_TO, Action
+
+
+class PageForm(forms.Form):
+    """Drawn by `partials/fields.html`: a label above, the hint below, which an error replaces."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _dress(self)
+
+    def say(self, error: Exception, field: str | None = None) -> None:
+        """Take over what a service refused."""
+        say(self, error, field)
+
+
+def say(form: forms.BaseForm, error: Exception, field: str | None = None) -> None:
+    """Put what a service refused at the field, or at those that the error names."""
+    if isinstance(error, ValidationError) and hasattr(error, "error_dict"):
+        for name, messages in error.message_dict.items():
+            form.add_error(name if name in form.fields else field, messages)
+    else:
+        form.add_error(field, error.messages if isinstance(error, ValidationError) else str(error))
+
+
+def _dress(form: forms.BaseForm) -> None:
+    for field in form.fields.values():
+        if isinstance(field.widget, forms.CheckboxInput):
+            field.widget.attrs.setdefault("class", "switch")
+        else:
+            field.widget.attrs.setdefault("class", "input")
+
+
+def _one_line(label: str, length: int, **options: Any) -> forms.CharField:
+    return forms.CharField(label=label, max_length=length, **options)
+
+
+def _project_choice(user: Person, action: Action) -> "forms.ModelChoiceField[Project]":
+    """The projects in which the person may do this. An offer: the service asks again."""
+    roles = [role for role, actions in ALLOWED_TO.items() if action in actions]
+    found = Project.objects.visible_to(user)
+    if not user.is_superuser:
+        found = found.filter(memberships__user=user, memberships__role__in=roles)
+    return forms.ModelChoiceField(
+        queryset=found.distinct(),
+        required=False,
+        empty_label="My own project",
+        label="Project",
+        widget=forms.Select(attrs={"class": "input"}),
+    )
+
+
+class InProject(PageForm):
+    """Something that is made in a project: one's own, when none is chosen."""
+
+    action = Action.EDIT
+    project: "forms.ModelChoiceField[Project]"
+
+    def __init__(self, user: Person, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        choice = _project_choice(user, self.action)
+        personal = getattr(user, "pk", None) and choice.queryset.filter(personal_of=user.pk).first()
+        if personal:
+            choice.empty_label, choice.initial = None, personal
+        self.fields["project"] = choice
+
+
+# Pipelines
+
+
+class NewPipelineForm(InProject):
+    name = _one_line("Name", 200, widget=forms.TextInput(attrs={"autofocus": True}))
+    template = forms.CharField(required=False, max_length=50, widget=forms.HiddenInput)
+
+
+class CopyPipelineForm(InProject):
+    name = _one_line("Name", 200, widget=forms.TextInput(attrs={"autofocus": True}))
+
+
+class RenamePipelineForm(PageForm):
+    name = _one_line("Name", 200, widget=forms.TextInput(attrs={"autofocus": True}))
+    description = forms.CharField(
+        required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+
+
+class ImportPipelineForm(InProject):
+    file = forms.FileField(
+        label="Pipeline file",
+        required=False,
+        widget=forms.FileInput(attrs={"accept": ".json,application/json"}),
+    )
+    text = forms.CharField(
+        label="Or its text",
+        required=False,
+        max_length=codec.MAX_TEXT,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 3, "class": "input mono", "spellcheck": "false"}),
+    )
+
+    def clean_file(self) -> UploadedFile | None:
+        file: UploadedFile | None = self.cleaned_data["file"]
+        if file and (file.size or 0) > codec.MAX_TEXT:
+            raise ValidationError(
+                f"The file is {file.size:,} bytes long; {codec.MAX_TEXT:,} is the limit. "
+                "Take large texts out of it: documents belong in a collection."
+            )
+        return file
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if not values.get("file") and not values.get("text") and not self.errors:
+            raise ValidationError({"file": "Choose a file, or paste its text."})
+        return values
+
+    def content(self) -> str | bytes:
+        """What to import; call it on a valid form."""
+        file = self.cleaned_data["file"]
+        return file.read() if file else self.cleaned_data["text"]
+
+
+# Signatures
+
+
+class NewSignatureForm(InProject):
+    action = Action.MANAGE_SIGNATURES
+    name = _one_line("Name", 100, widget=forms.TextInput(attrs={"autofocus": True}))
+    description = forms.CharField(
+        required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
+class SignatureTextForm(PageForm):
+    """A version's content. Descriptions and constraints by field come as JSON."""
+
+    text = forms.CharField(max_length=signatures.MAX_TEXT, widget=forms.Textarea)
+    instructions = forms.CharField(
+        required=False, max_length=100_000, widget=forms.Textarea(attrs={"rows": 3})
+    )
+    descriptions = forms.JSONField(required=False, initial=dict)
+    constraints = forms.JSONField(required=False, initial=dict)
+    types = forms.JSONField(required=False, initial=dict)
+    note = _one_line("What changed", 2_000, required=False)
+
+    def parts(self) -> dict[str, Any]:
+        """What `signature.parse` takes."""
+        values = self.cleaned_data
+        return {
+            "text": values.get("text", ""),
+            "instructions": values.get("instructions", ""),
+            **{key: values.get(key) or {} for key in ("descriptions", "constraints", "types")},
+        }
+
+
+# Collections
+
+
+class NewCollectionForm(InProject):
+    action = Action.MANAGE_COLLECTIONS
+    name = _one_line(
+        "Name",
+        100,
+        help_text="What nodes call it.",
+        widget=forms.TextInput(attrs={"autofocus": True}),
+    )
+    description = forms.CharField(
+        required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
+class ManyFiles(forms.FileInput):
+    allow_multiple_selected = True
+
+
+class UploadForm(PageForm):
+    """Documents from files. Which ones they hold is read by `views.document_files`."""
+
+    HOW = (("add", "Add to the documents"), ("replace", "Replace all documents"))
+    files = forms.FileField(
+        label="Files",
+        widget=ManyFiles(attrs={"accept": ".txt,.md,.markdown,.csv,.jsonl"}),
+        help_text="Text and Markdown: one document a file. CSV and JSON Lines: one a row, with a "
+        "column or key “text” and, if you like, “title”.",
+    )
+    how = forms.ChoiceField(label="What to do", choices=HOW, initial="add")
+
+
+# LM profiles
+
+
+class LMProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    class Meta:
+        model = LMProfile
+        fields = [
+            *("name", "is_default", "adapter", "model", "base_url", "credential"),
+            *("format", "structured", "temperature", "max_tokens", "concurrency", "timeout"),
+            *("retries", "input_price", "output_price", "settings"),
+        ]
+        widgets = {
+            "settings": forms.Textarea(
+                attrs={"rows": 3, "class": "input mono", "spellcheck": "false"}
+            )
+        }
+
+    def __init__(self, *args: Any, user: Person, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["credential"].queryset = Credential.objects.visible_to(user).filter(  # type: ignore[attr-defined]
+            project=self.instance.project
+        )
+        self.fields["model"].help_text = "The provider's name for it."
+        _dress(self)
+
+    def _post_clean(self) -> None:
+        """The service checks the whole of it, once."""
+        for name in self._meta.fields or ():
+            if name in self.cleaned_data:
+                setattr(self.instance, name, self.cleaned_data[name])
+
+
+class NewCredentialForm(InProject):
+    """The key is taken and never given back, not even to the page that took it."""
+
+    action = Action.MANAGE_CREDENTIALS
+    name = _one_line("Name", 100, widget=forms.TextInput(attrs={"autofocus": True}))
+    host = forms.ModelChoiceField(
+        queryset=ApprovedHost.objects.all(),
+        help_text="The key is shown to this host and no other.",
+    )
+    secret = forms.CharField(
+        label="Key",
+        max_length=4_000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Encrypted when it is stored, and never shown again. "
+        "A key under the same name is replaced.",
+    )
+
+
+# The admin's
+
+
+class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """The key is taken and never given back, not even to the page that took it."""
+
+    secret = forms.CharField(
+        label="Key",
+        strip=True,
+        max_length=4_000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Encrypted when it is stored, and never shown again.",
+    )
+
+    class Meta:
+        model = Credential
+        fields = ["project", "name", "host"]
+
+
+class SignatureVersionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A signature with what its text can't hold; what is wrong is said at the text."""
+
+    class Meta:
+        model = SignatureVersion
+        fields = [
+            "signature",
+            "text",
+            "instructions",
+            "descriptions",
+            "constraints",
+            "types",
+            "note",
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if "text" not in values:
+            return values
+        extras = {name: values.get(name) or {} for name in ("descriptions", "constraints", "types")}
+        try:
+            signatures.parse(values["text"], instructions=values.get("instructions", ""), **extras)
+        except signatures.SignatureError as error:
+            place = f" (at character {error.position + 1})" if error.position else ""
+            raise ValidationError({"text": f"{error.message}{place}"}) from None
+        return values
