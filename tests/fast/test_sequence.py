@@ -135,7 +135,7 @@ def test_two_chains_of_thought_do_not_clash_unless_someone_reads_the_reasoning()
         (lambda: [dspex.step("predict", signature="a -> b", retries=-1)], "retries"),
         (lambda: [dspex.step("search", name="A b")], "'A b' can't be a step's name"),
         (lambda: [dspex.step("search", reads={"q": "x"})], "no port 'q'. Ports: query"),
-        (lambda: [dspex.step("template", template="{% for %}")], "does not parse"),
+        (lambda: [dspex.step("template", template="{% for %}")], "Write {% for name in list %}"),
         (lambda: [dspex.parallel()], "at least one branch"),
         (lambda: [dspex.parallel(**{"a b": dspex.step("search")})], "can't name a branch"),
         (lambda: [dspex.step("map")], "can't stand in a list"),

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import dspy
+import json_repair
 import pytest
 from dspy.utils.exceptions import AdapterParseError
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.graph.signature import Signature, parse
 from runner.native.formats import FORMATS, AnswerError, Task
+from runner.native.formats.answers import loads
 
 ADAPTERS = {"chat": dspy.ChatAdapter(), "json": dspy.JSONAdapter()}
 SIGNATURES = [
@@ -210,3 +212,36 @@ def test_choices_are_unwrapped_as_dspy_does(choice: str) -> None:
     assert FORMATS["json"].read(Task(signature=signature), answer) == ADAPTERS["json"].parse(
         dspy_signature(signature), answer
     )
+
+
+BROKEN = [
+    "{'a': 1, 'b': ['x', 'y']}",
+    '{"a": 1,}',
+    '{"a": [1, 2, 3',
+    '{"a": "unterminated',
+    "{a: 1, b: two words}",
+    '```json\n{"a": 1}\n```',
+    'Here it is:\n```\n{"a": [1,2]}\n```\nbye',
+    '{"a": "He said "hi" to me", "b": 2}',
+    '{"a": True, "b": None, "c": False}',
+    '{"a": 1 "b": 2}',
+    '["a" "b",]',
+    "[a, b",
+    'text before {"a": 1} and after',
+    '{"a": // note\n 1, /* x */ "b": 2}',
+    '{"a": "line\nbreak"}',
+    '{"a": {"b": {"c": [1, {"d": 2}]}}',
+    '{"a": }',
+    '{"a": "x", "b"}',
+    '{"a":1]}',
+    "{“a”: “b”}",
+    '{"a": 1,000}',
+    '{"a": ["x", "y"}',
+    '{"a":"b",,"c":"d"}',
+    '{"reasoning": "step 1: do [x] then {y}", "answer": "z"',
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_broken_json_is_mended_as_dspy_mends_it(text: str) -> None:
+    assert loads(text) == json_repair.loads(text)

@@ -1,13 +1,12 @@
 """A node's type in the catalogue: its ports, its config as a pydantic model, its schema version."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-import minijinja
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from pipelines.graph import sandbox
 from pipelines.graph.graph import Backend, Port
 
 
@@ -81,16 +80,7 @@ type ExpressionText = Annotated[
 def template_variables(text: str) -> tuple[str, ...]:
     """The names a template reads, in order of appearance; a ValueError with line and cause when it
     does not parse. Nothing is rendered."""
-    try:
-        names = minijinja.Environment().undeclared_variables_in_str(text)
-    except minijinja.TemplateError as error:
-        raise ValueError(f"The template does not parse: {error.message}.") from None
-    return tuple(sorted(names, key=lambda name: _first_use(text, name)))
-
-
-def _first_use(text: str, name: str) -> tuple[int, str]:
-    found = re.search(rf"\b{re.escape(name)}\b", text)
-    return (found.start() if found else len(text), name)
+    return sandbox.variables(text)
 
 
 def expression_variables(text: str) -> tuple[str, ...]:
@@ -99,7 +89,4 @@ def expression_variables(text: str) -> tuple[str, ...]:
         raise ValueError(
             "An expression is written without braces: score > 0.5, not {{ score > 0.5 }}."
         )
-    try:
-        return template_variables("{{ " + text + " }}")
-    except ValueError as error:
-        raise ValueError(str(error).replace("template", "expression", 1)) from None
+    return sandbox.variables("{{ " + text + " }}")

@@ -6,7 +6,6 @@ The rules are DSPy's (dspy/adapters/utils.py: parse_value), so whatever its adap
 
 import ast
 import json
-import re
 import types
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,17 +14,10 @@ from decimal import Decimal
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-import json_repair
-
 from pipelines.graph.field import Field, FieldError
+from runner.native.formats import lenient_json
 
-# Mending takes more than linear time over nested brackets, and worse over `{{`, which it reads twice
-# (100,000 of them: a minute). An answer that is so long or so deep and still broken is none.
-MAX_REPAIR = 50_000  # characters
-MAX_DEPTH = 60
-MAX_DOUBLED = 20
-BRACKET = re.compile(r"[][{}]")
-DOUBLED = re.compile(r"\{(?=\s*\{)")
+MAX_LITERAL = 10_000  # characters
 WRITTEN = (date, datetime, Decimal, UUID)  # types whose values JSON writes as texts
 
 
@@ -98,6 +90,8 @@ def _choice(value: Any, choices: tuple[Any, ...]) -> Any:
 
 def _python_literal(text: str) -> Any:
     """Parsed by `ast`, so only constants and displays: nothing is evaluated."""
+    if len(text) > MAX_LITERAL:
+        return text
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
@@ -115,31 +109,11 @@ def allows_none(annotation: Any) -> bool:
 
 
 def loads(text: str) -> Any:
-    """JSON, mended where a model has broken it; "" when there is nothing to mend."""
+    """JSON, or what a model meant by it; "" when it holds no object and no list."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        pass
-    if not _is_mendable(text):
-        return ""
-    try:
-        return json_repair.loads(text, skip_json_loads=True)
-    except Exception:  # it means to raise nothing, yet asserts and recurses
-        return ""
-
-
-def _is_mendable(text: str) -> bool:
-    if len(text) > MAX_REPAIR or _depth(text) > MAX_DEPTH:
-        return False
-    return len(DOUBLED.findall(text)) <= MAX_DOUBLED
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for bracket in BRACKET.findall(text):
-        depth += 1 if bracket in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+        return lenient_json.read(text)
 
 
 def first_object(text: str) -> str | None:
