@@ -24,6 +24,9 @@ NOTHING: Mapping[str, Any] = MappingProxyType({})
 _CONFIG = ConfigDict(allow_inf_nan=False, ser_json_inf_nan="constants")
 
 
+_STRICT_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False).encode
+
+
 class FieldError(ValueError):
     """A value does not fit its field.
 
@@ -86,11 +89,17 @@ class Field:
         """The JSON Schema of the field's values, with its description. Shared: do not change it."""
         return self.adapter.json_schema(schema_generator=UntitledJsonSchema)
 
+    @cached_property
+    def _takes_every_text(self) -> bool:
+        return (self.accepts_any or self.annotation is str) and not self.constraints
+
     def check(self, value: Any) -> Any:
         """The value as plain JSON data, converted by pydantic's lax rules: "5" is an int.
 
         Raises FieldError when it does not fit, or when JSON has no form for it.
         """
+        if type(value) is str and self._takes_every_text and value.isascii():
+            return value  # what most fields are and hold: nothing can be wrong with it
         try:
             typed = self.adapter.validate_python(value)
             plain = self.adapter.dump_python(typed, mode="json", warnings=False)
@@ -123,7 +132,7 @@ def _refuse_unstorable(plain: Any) -> None:
     """Raises ValueError for what looks like JSON and isn't: infinity, NaN, a lone surrogate."""
     if plain is None or plain is True or plain is False or (type(plain) is str and plain.isascii()):
         return
-    json.dumps(plain, allow_nan=False, ensure_ascii=False).encode()
+    _STRICT_JSON(plain).encode()
 
 
 def _path(name: str, value: Any, location: Sequence[str | int], *, missing: bool) -> str:
