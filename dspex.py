@@ -20,6 +20,7 @@ child process for the embedded model; all of it ends with this process.
 
 import asyncio
 import atexit
+import os
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -210,7 +211,10 @@ def health_check() -> dict[str, Any]:
 
 
 def close() -> None:
-    """End workers and the embedded model now. The next run starts them again."""
+    """End workers and the embedded model now. The next run starts them again.
+
+    A run under way in another thread raises `concurrent.futures.CancelledError` there.
+    """
     _runtime.close()
 
 
@@ -297,5 +301,17 @@ async def _end(host: Host) -> None:
     await host.aclose()
 
 
+def _renew() -> None:
+    """A forked child has the runtime's memory but not its thread: it starts one of its own."""
+    global _runtime
+    _inherited.append(_runtime)  # kept: collecting it would close what the parent still uses
+    settings = _runtime.settings
+    _runtime = _Runtime()
+    _runtime.settings = settings
+
+
+_inherited: list[_Runtime] = []
 _runtime = _Runtime()
-atexit.register(_runtime.close)
+atexit.register(close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)

@@ -17,7 +17,7 @@ from pipelines.graph.graph import Graph, GraphError
 from pipelines.graph.validate import Problem, validate
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.pool import Pool, PoolSettings
-from runner.engine.errors import RunnerError
+from runner.engine.errors import InvalidInput, MissingPackages, RunnerError
 from runner.engine.events import Chunk, Event, RunStatus
 from runner.engine.execute import Execution
 from runner.engine.inputs import check_inputs
@@ -25,6 +25,7 @@ from runner.engine.journal import Journal, MemoryJournal
 from runner.engine.plan import plan
 from runner.engine.results import RunResult, take
 from runner.engine.router import RouterSettings
+from runner.lm.adapters.catalogue import Adapters
 from runner.lm.cache import MemoryResponseCache, ResponseCache
 from runner.lm.gateway import Gateway
 from runner.lm.local_model import LOCAL_PROFILE
@@ -32,12 +33,14 @@ from runner.lm.replay import ReplayLog
 from runner.lm.types import LMProfile
 from runner.native.corpus import Corpus, FolderCorpus
 from runner.native.executor import NativeExecutor
+from runner.native.token_encoder import TokenEncoder, check_packages
 
 
 def _cache_directory() -> Path:
     """The user's own cache directory: what is in it can be made again."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "dspex"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # A relative one counts as not set: so the XDG specification says.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "dspex"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,9 @@ class InvalidPipeline(GraphError):
         lines = "\n".join(f"  - {problem}" for problem in problems)
         super().__init__(f"The pipeline can't run; mend {len(problems)}:\n{lines}")
 
+    def __reduce__(self) -> tuple[Any, ...]:  # else a process pool of the caller's breaks on it
+        return type(self), (self.problems,)
+
 
 class RunFailed(RunnerError):
     """The run did not succeed. `result` is the run as far as it went."""
@@ -73,12 +79,31 @@ class RunFailed(RunnerError):
         where = f" at step '{result.failed_step}'" if result.failed_step else ""
         super().__init__(f"Run {result.run_id} {result.status}{where}: {reason}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.result,)
+
+
+class Shared:
+    """The costly parts, which several hosts may have in common: workers, adapters with the embedded
+    model, and the encoder of late interaction."""
+
+    def __init__(self, settings: HostSettings) -> None:
+        self.pool = Pool(settings.pool)
+        self.adapters = Adapters()
+        self.encoder = TokenEncoder()
+
+    async def aclose(self) -> None:
+        """End workers, connections and the embedded model."""
+        await self.pool.aclose()
+        await self.adapters.aclose()
+
 
 class Host:
     """Runs pipelines. Use as an async context manager, or call `aclose` in the end.
 
     What is kept longer than the process goes in by its seam: `corpus`, `replay_log`,
-    `response_cache`, and a journal per run. Left out, memory has it.
+    `response_cache`, and a journal per run. Left out, memory has it. What is `shared` is closed by
+    whoever made it.
     """
 
     def __init__(
@@ -88,18 +113,21 @@ class Host:
         corpus: Corpus | None = None,
         replay_log: ReplayLog | None = None,
         response_cache: ResponseCache | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.settings = settings or HostSettings()
+        self._shared = shared or Shared(self.settings)
+        self._owns_shared = shared is None
         self.gateway = Gateway(
             self.settings.profiles,
             default=self.settings.default_profile,
             replay_log=replay_log,
             response_cache=response_cache or MemoryResponseCache(),
+            adapters=self._shared.adapters,
         )
-        self.native = NativeExecutor(
-            self.gateway, corpus or FolderCorpus(self.settings.cache_directory / "collections")
-        )
-        self.pool = Pool(self.settings.pool)
+        corpus = corpus or FolderCorpus(self.settings.cache_directory / "collections")
+        self.native = NativeExecutor(self.gateway, corpus, encoder=self._shared.encoder)
+        self.pool = self._shared.pool
         self.dspy = DSPyExecutor(self.pool, self.gateway, tools={"retrieve": self.native.retrieve})
 
     async def run(
@@ -123,7 +151,9 @@ class Host:
         if problems := validate(graph):
             raise InvalidPipeline(problems)
         planned = plan(graph)
-        check_inputs(planned, inputs)
+        checked_inputs = check_inputs(planned, inputs)
+        if timeout is not None and not timeout > 0:  # NaN would upset the event loop's timers
+            raise InvalidInput(f"A timeout is a number of seconds above 0, not {timeout!r}.")
         run_id = run_id or secrets.token_hex(8)
         result = RunResult(run_id=run_id)
         loop = asyncio.get_running_loop()
@@ -138,7 +168,7 @@ class Host:
             deadline=None if timeout is None else loop.time() + timeout,
         )
         try:
-            await execution.run(inputs)
+            await execution.run({name: checked_inputs[name] for name in inputs})
         finally:
             await self.pool.release_run(run_id)
         return result
@@ -150,13 +180,17 @@ class Host:
             for state in self.gateway.health()
         }
         pool = await self.pool.health()
-        works = bool(profiles[self.settings.default_profile]["ok"] and pool["ok"])
-        return {"ok": works, "lm": profiles, "pool": pool}
+        retrieval = _retrieval_health()
+        parts = (profiles[self.settings.default_profile], pool, retrieval)
+        works = all(part["ok"] for part in parts)
+        return {"ok": works, "lm": profiles, "pool": pool, "retrieval": retrieval}
 
     async def aclose(self) -> None:
-        """End workers and the embedded model. Runs still going must have been cancelled before."""
-        await self.pool.aclose()
+        """End workers and the embedded model, unless they are shared. Runs still going must have been
+        cancelled before."""
         await self.gateway.aclose()
+        if self._owns_shared:
+            await self._shared.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -168,6 +202,14 @@ class Host:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _retrieval_health() -> dict[str, Any]:
+    try:
+        check_packages()
+    except MissingPackages as missing:
+        return {"ok": False, "detail": missing.message}
+    return {"ok": True, "detail": "Late interaction is loaded on first use."}
 
 
 class _Telling:

@@ -5,7 +5,16 @@ from importlib import resources
 from pipelines.graph import codec
 from pipelines.graph.graph import Graph, GraphError
 
-EXAMPLES = ("flagship",)
+EXAMPLES = (
+    "flagship",
+    "classify",
+    "extract",
+    "ask_documents",
+    "map_list",
+    "condition",
+    "vote",
+)
+"""In the order of the gallery."""
 
 
 def example(name: str) -> Graph:

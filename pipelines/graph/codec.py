@@ -81,7 +81,7 @@ def load(text: str | bytes) -> Graph:
     if len(text) > MAX_TEXT:
         raise GraphError(f"The pipeline file is {len(text)} bytes long; {MAX_TEXT} is the limit.")
     try:
-        raw = json.loads(text, parse_constant=_refuse_constant)
+        raw = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_distinct)
     except RecursionError:
         raise GraphError("The pipeline file is nested too deep to be one.") from None
     except ValueError as error:
@@ -95,7 +95,7 @@ def from_json(raw: Any) -> Graph:
         raise GraphError(
             f"The pipeline file has the format {raw.get('format')!r}; this DSPex reads {FORMAT}."
         )
-    _check_nesting(raw)
+    _check_json(raw)
     try:
         document = _Document.model_validate(raw)
     except ValidationError as error:
@@ -198,6 +198,17 @@ def _edges(raw: dict[str, list[str]]) -> list[Edge]:
     return edges
 
 
+def _check_json(value: Any) -> None:
+    """Refuse what could be read but not written again: half a character, NaN, infinity."""
+    _check_nesting(value)
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise GraphError("The pipeline file holds half a character (a lone surrogate).") from None
+    except (TypeError, ValueError) as error:
+        raise GraphError(f"The pipeline file is not JSON: {error}.") from None
+
+
 def _check_nesting(value: Any) -> None:
     level = [value]
     for _ in range(MAX_NESTING):
@@ -210,6 +221,16 @@ def _check_nesting(value: Any) -> None:
         if not level:
             return
     raise GraphError(f"The pipeline file is nested more than {MAX_NESTING} levels deep.")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object. A key that comes twice is refused: all but the last would vanish unseen."""
+    values: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in values:
+            raise ValueError(f"the key {name!r} stands twice in one object")
+        values[name] = value
+    return values
 
 
 def _refuse_constant(name: str) -> None:

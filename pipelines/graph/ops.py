@@ -328,11 +328,14 @@ def _remove_node(graph: Graph, node_id: str) -> Graph:
 
 
 def _below(graph: Graph, container: str) -> list[str]:
-    """The nodes in a container, outer ones first."""
-    found = [node.id for node in graph.children(container)]
-    for node_id in tuple(found):
-        found += _below(graph, node_id)
-    return found
+    """The nodes in a container, outer ones first. Ends for containers that lie in each other too."""
+    bodies: dict[str | None, list[str]] = {}
+    for node in graph.nodes.values():
+        bodies.setdefault(node.parent, []).append(node.id)
+    found = [container]
+    for node_id in found:  # grows as it goes
+        found += bodies.pop(node_id, ())
+    return [node_id for node_id in found if node_id != container]
 
 
 def _move(graph: Graph, positions: Mapping[str, tuple[float, float] | None]) -> Graph:

@@ -138,18 +138,20 @@ class _Builder:
         try:
             ports = node_ports(Graph.of([node]), node)
         except ValidationError as error:
-            raise GraphError(_sentence(node.id, error)) from None
+            raise GraphError(_sentence(node, error)) from None
         self._check_names(node.id, "reads", step.reads, ports.inputs)
         self._check_names(node.id, "gives", step.gives, ports.outputs)
         for port in ports.inputs:
             self._read(node.id, port, step.reads.get(port.name, port.name), fields)
         asked = step.config.get("signature", "")
-        return {
-            step.gives.get(port.name, port.name): _Field(
-                node.id, port.name, port.type, _is_implicit(step, port, asked)
-            )
-            for port in ports.outputs
-        }
+        made: _Fields = {}
+        for port in ports.outputs:
+            name = step.gives.get(port.name, port.name)
+            field_ = _Field(node.id, port.name, port.type, _is_implicit(step, port, asked))
+            if name in made:
+                raise self._clash(name, field_, made[name])
+            made[name] = field_
+        return made
 
     def _node(self, step: Step) -> Node:
         kind = kind_named(step.kind)
@@ -165,7 +167,7 @@ class _Builder:
         try:
             StepPolicy.model_validate(node.policy)
         except ValidationError as error:
-            raise GraphError(_sentence(node.id, error)) from None
+            raise GraphError(_sentence(node, error)) from None
         self.nodes[node.id] = node
         return node
 
@@ -181,10 +183,15 @@ class _Builder:
         self, node: str, what: str, names: Mapping[str, str], ports: Sequence[Port]
     ) -> None:
         known = [port.name for port in ports]
-        for name in names:
+        for name, field_name in names.items():
             if name not in known:
                 raise GraphError(
                     f"Step '{node}', {what}: there is no port '{name}'. Ports: {', '.join(known)}."
+                )
+            if not _is_field_name(field_name):
+                raise GraphError(
+                    f"Step '{node}', {what}: {field_name!r} can't name a field: use letters, "
+                    "digits and _ only."
                 )
 
     def _read(self, node: str, port: Port, name: str, fields: Mapping[str, _Field]) -> None:
@@ -216,14 +223,15 @@ class _Builder:
         if not group.branches:
             raise GraphError("A parallel group needs at least one branch.")
         ports: dict[str, _Field] = {}
+        own = {given for given, _ in group.branches if given}
         taken: set[str] = set()
         for given, branch in group.branches:
             steps = [branch] if isinstance(branch, (Step, Parallel)) else list(branch)
             if not steps:
                 raise GraphError(f"The branch '{given}' of a parallel group has no step.")
-            if given and not (PORT_NAME.match(given) and "." not in given):
+            if given and not _is_field_name(given):
                 raise GraphError(f"'{given}' can't name a branch: use letters, digits and _ only.")
-            name = _free_name(given or _kind_of(steps[-1]), taken)
+            name = given or _free_name(_kind_of(steps[-1]), taken | own)
             taken.add(name)
             for field_name, made in self.chain(steps, {}, fields).items():
                 ports[f"{name}.{field_name}"] = made
@@ -242,8 +250,12 @@ def _is_implicit(step: Step, port: Port, signature: str) -> bool:
     return port.name == REASONING and REASONING not in signature and port.name not in step.gives
 
 
+def _is_field_name(name: object) -> bool:
+    return isinstance(name, str) and bool(PORT_NAME.match(name)) and "." not in name
+
+
 def _kind_of(item: Item) -> str:
-    return RESULTS if isinstance(item, Parallel) else item.kind
+    return item.kind if isinstance(item, Step) else RESULTS
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
@@ -255,7 +267,14 @@ def _free_name(wanted: str, taken: set[str]) -> str:
     return name
 
 
-def _sentence(node: str, error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
+def _sentence(node: Node, error: ValidationError) -> str:
+    # A misspelt option is also a missing one; what was written is named first.
+    found = error.errors(include_url=False, include_input=False)
+    first = min(found, key=lambda each: each["type"] != "extra_forbidden")
     place = ".".join(map(str, first["loc"])) or "configuration"
-    return f"Step '{node}', {place}: {first['msg'].removeprefix('Value error, ')}"
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        policy = [name for name in StepPolicy.model_fields if name != "backend"]
+        own = kind_named(node.kind).config.model_fields
+        known = ", ".join([*own, *policy, "name", "reads", "gives"])
+        return f"Step '{node.id}': a {node.kind} takes no option '{place}'. Options: {known}."
+    return f"Step '{node.id}', {place}: {first['msg'].removeprefix('Value error, ')}"

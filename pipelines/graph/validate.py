@@ -1,6 +1,6 @@
 """Finds everything that is wrong with a graph, all at once, each with what mends it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
@@ -38,9 +38,18 @@ def validate(graph: Graph) -> list[Problem]:
     found += [problem for edge in graph.edges for problem in _edge_problems(graph, edge, ports)]
     found += _crowded_ports(graph, ports)
     found += _unconnected(graph, ports)
+    found += _twin_ports(ports)
+    found += _fallback_problems(graph, ports)
+    inside: dict[str | None, list[Node]] = {}
+    for node in graph.nodes.values():
+        inside.setdefault(node.parent, []).append(node)
+    joins: dict[str | None, list[Edge]] = {}
+    for edge in graph.edges:
+        if edge.source in graph.nodes:
+            joins.setdefault(graph.nodes[edge.source].parent, []).append(edge)
     for parent in (None, *(node.id for node in graph.nodes.values() if _is_container(node))):
-        found += _interface_problems(graph, parent)
-        found += _cycles(graph, parent)
+        found += _interface_problems(parent, inside.get(parent, []))
+        found += _cycles(inside.get(parent, []), joins.get(parent, []))
     return found
 
 
@@ -222,6 +231,38 @@ def _crowded_ports(graph: Graph, ports: dict[str, NodePorts]) -> Iterator[Proble
             )
 
 
+def _twin_ports(ports: dict[str, NodePorts]) -> Iterator[Problem]:
+    """A map has a port `items` of its own; a field of its body may have the same name."""
+    for node, sides in ports.items():
+        names = [port.name for port in sides.inputs]
+        for name in {name for name in names if names.count(name) > 1}:
+            yield Problem(
+                code="twin_ports",
+                node=node,
+                port=name,
+                message=f"Node '{node}' has two inputs '{name}'. Rename the field in its body.",
+            )
+
+
+def _fallback_problems(graph: Graph, ports: dict[str, NodePorts]) -> Iterator[Problem]:
+    for node, sides in ports.items():
+        policy = graph.nodes[node].policy
+        given = policy.get("fallback") or {}
+        if policy.get("on_error") != "fallback_value" or not isinstance(given, Mapping):
+            continue
+        unknown = [str(name) for name in given if sides.output(name) is None]
+        if unknown or not given:
+            what = f"there is no output '{unknown[0]}'" if unknown else "it is missing"
+            names = ", ".join(port.name for port in sides.outputs) or "none"
+            yield Problem(
+                code="bad_policy",
+                node=node,
+                field="fallback",
+                message=f"Node '{node}', policy 'fallback': {what}. "
+                f"Give values by output. Outputs: {names}.",
+            )
+
+
 def _unconnected(graph: Graph, ports: dict[str, NodePorts]) -> Iterator[Problem]:
     connected = {(edge.target, edge.target_port) for edge in graph.edges}
     for node, sides in ports.items():
@@ -239,10 +280,10 @@ def _unconnected(graph: Graph, ports: dict[str, NodePorts]) -> Iterator[Problem]
 # Scopes
 
 
-def _interface_problems(graph: Graph, parent: str | None) -> Iterator[Problem]:
+def _interface_problems(parent: str | None, inside: list[Node]) -> Iterator[Problem]:
     place = f"The body of '{parent}'" if parent else "The pipeline"
     for kind in ("input", "output"):
-        nodes = [node.id for node in graph.children(parent) if node.kind == kind]
+        nodes = [node.id for node in inside if node.kind == kind]
         if len(nodes) > 1:
             yield Problem(
                 code="two_interfaces",
@@ -257,12 +298,12 @@ def _interface_problems(graph: Graph, parent: str | None) -> Iterator[Problem]:
             )
 
 
-def _cycles(graph: Graph, parent: str | None) -> Iterator[Problem]:
+def _cycles(inside: list[Node], joins: list[Edge]) -> Iterator[Problem]:
     """What is left after taking away, again and again, all nodes that wait for nobody."""
-    here = {node.id for node in graph.children(parent)}
+    here = {node.id for node in inside}
     waits = dict.fromkeys(here, 0)
     after: dict[str, list[str]] = {node: [] for node in here}
-    for edge in graph.edges:
+    for edge in joins:
         if edge.source in here and edge.target in here:
             waits[edge.target] += 1
             after[edge.source].append(edge.target)

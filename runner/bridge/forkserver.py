@@ -198,7 +198,10 @@ def main(arguments: list[str] | None = None) -> None:
         )
         control.sendall(wire.pack(Kind.ERROR, 0, ErrorMessage(failure=failure)))
         sys.exit(1)
-    control.sendall(wire.pack(Kind.READY, 0, greeting(options.worker, worker)))
+    try:
+        control.sendall(wire.pack(Kind.READY, 0, greeting(options.worker, worker)))
+    except BrokenPipeError:
+        return  # the host has ended while we loaded
     ForkServer(control, worker, options.limit).serve()
 
 

@@ -314,17 +314,18 @@ class Execution:
 
     async def _map(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
         """Run the body once per item; lists in the order of the items."""
-        items = inputs.pop("items")
+        items = inputs["items"]
         if not isinstance(items, list):
             raise InvalidInput(
                 f"Map needs a list on its port 'items'; it got {type(items).__name__}."
             )
         assert step.body is not None
+        others = {name: value for name, value in inputs.items() if name != "items"}
         results: list[dict[str, Any] | None] = [None] * len(items)
         failed: list[int] = []
 
         async def run_item(index: int) -> None:
-            given = {**inputs, step.config.item: items[index]}
+            given = {**others, step.config.item: items[index]}
             assert step.body is not None
             try:
                 results[index] = await self._run_scope(step.body, f"{path}[{index}]/", given)

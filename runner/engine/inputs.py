@@ -5,14 +5,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines.graph import signature as signatures
-from pipelines.graph.graph import ANY, Port
+from pipelines.graph.graph import Port
 from runner.engine.errors import InvalidInput
 from runner.engine.plan import Plan
 
 
 def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs with defaults filled in. Raises InvalidInput naming every missing, unknown or
-    ill-typed field at once."""
+    """The inputs as JSON, with defaults filled in. Raises InvalidInput naming every missing, unknown
+    or ill-typed field at once."""
+    if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
+        raise InvalidInput("Inputs are given as a mapping of names to values.")
     known = {port.name: port for port in plan.given}
     problems = [
         f"'{name}' is not an input of this pipeline{_nearest(name, known)}"
@@ -35,12 +37,10 @@ def check_inputs(plan: Plan, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _checked(port: Port, value: Any) -> tuple[Any, list[str]]:
-    if port.type == ANY:
-        return value, []
     try:
         return signatures.parse(f"{port.name}: {port.type} ->").inputs[port.name].check(value), []
     except ValueError as error:
-        return value, [f"the input '{port.name}' does not fit {port.type}: {error}"]
+        return value, [f"the input {str(error).rstrip('.')}"]
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.graph.graph import Graph, GraphError, Node, Port
+from pipelines.graph.graph import Edge, Graph, GraphError, Node, Port
 from pipelines.graph.kinds import Kind, kind_named
 from pipelines.graph.policy import StepPolicy
 from pipelines.graph.ports import node_ports
 
 type Source = tuple[str, str]  # node id, output port
+type _EdgesInto = dict[str, list[Edge]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +50,20 @@ class Plan:
 
 def plan(graph: Graph) -> Plan:
     """The plan of a valid graph. A graph that `validate` finds problems in raises a GraphError."""
-    return _plan_scope(graph, None)
+    into: _EdgesInto = {}
+    for edge in graph.edges:
+        into.setdefault(edge.target, []).append(edge)
+    return _plan_scope(graph, None, into)
 
 
-def _plan_scope(graph: Graph, parent: str | None) -> Plan:
+def _plan_scope(graph: Graph, parent: str | None, into: _EdgesInto) -> Plan:
     nodes = graph.children(parent)
     input_id = next((node.id for node in nodes if node.kind == "input"), None)
     output = next((node for node in nodes if node.kind == "output"), None)
     steps = {
-        node.id: _planned(graph, node) for node in nodes if node.kind not in ("input", "output")
+        node.id: _planned(graph, node, into)
+        for node in nodes
+        if node.kind not in ("input", "output")
     }
     upstream = {
         step_id: {
@@ -71,11 +77,11 @@ def _plan_scope(graph: Graph, parent: str | None) -> Plan:
         waits={step_id: len(sources) for step_id, sources in upstream.items()},
         input_id=input_id,
         given=node_ports(graph, graph.node(input_id)).outputs if input_id else (),
-        results=_sources(graph, output) if output else (),
+        results=_sources(graph, output, into) if output else (),
     )
 
 
-def _planned(graph: Graph, node: Node) -> PlannedStep:
+def _planned(graph: Graph, node: Node, into: _EdgesInto) -> PlannedStep:
     kind = kind_named(node.kind)
     try:
         return PlannedStep(
@@ -83,16 +89,18 @@ def _planned(graph: Graph, node: Node) -> PlannedStep:
             kind=kind,
             config=kind.config.model_validate(node.config),
             policy=StepPolicy.model_validate(node.policy),
-            sources=_sources(graph, node),
-            body=_plan_scope(graph, node.id) if kind.container else None,
+            sources=_sources(graph, node, into),
+            body=_plan_scope(graph, node.id, into) if kind.container else None,
         )
     except ValidationError as error:
         raise GraphError(f"Node '{node.id}' can't be planned: {error}") from None
 
 
-def _sources(graph: Graph, node: Node) -> tuple[tuple[Port, tuple[Source, ...]], ...]:
+def _sources(
+    graph: Graph, node: Node, into: _EdgesInto
+) -> tuple[tuple[Port, tuple[Source, ...]], ...]:
     feeding: dict[str, list[tuple[int, Source]]] = {}
-    for edge in graph.edges_into(node.id):
+    for edge in into.get(node.id, ()):
         feeding.setdefault(edge.target_port, []).append(
             (edge.order, (edge.source, edge.source_port))
         )
@@ -120,15 +128,19 @@ def cause_of_skip(step: PlannedStep, outputs: Mapping[str, Mapping[str, Any]]) -
     """Why this step can't run, or None when it can: the first required input whose sources are dead."""
     if step.node.kind == "merge":
         return _nothing_to_merge(step, outputs)
+    carries = step.node.kind in ("condition", "switch")  # a joined `value` that is dead stays dead
     for port, sources in step.sources:
-        if port.required and sources and all(is_dead(source, outputs) for source in sources):
+        if (
+            (port.required or carries)
+            and sources
+            and all(is_dead(source, outputs) for source in sources)
+        ):
             return f"its input '{port.name}' gets nothing: {_names(sources)} produced no value"
     return None
 
 
 def _nothing_to_merge(step: PlannedStep, outputs: Mapping[str, Mapping[str, Any]]) -> str | None:
-    sources = [source for _, sources in step.sources for source in sources]
-    if sources and all(is_dead(source, outputs) for source in sources):
+    if all(is_dead(source, outputs) for _, sources in step.sources for source in sources):
         return "none of its inputs got a value"
     return None
 

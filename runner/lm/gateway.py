@@ -16,7 +16,7 @@ import msgspec
 from runner.engine.errors import InvalidConfig, RunnerError, StepTimeout
 from runner.engine.executor import Call
 from runner.lm.adapters.adapter import Adapter
-from runner.lm.adapters.catalogue import ADAPTERS
+from runner.lm.adapters.catalogue import Adapters
 from runner.lm.cache import CacheKey, ResponseCache, cache_key, request_digest
 from runner.lm.call_stream import CallStream, Listener
 from runner.lm.errors import OUTAGES, Exhausted, LMError, LMTimeout, UnexpectedResponse
@@ -34,7 +34,8 @@ _decode = msgspec.json.Decoder(LMResponse).decode
 class Gateway:
     """Calls language models by profile, within one event loop.
 
-    `backoff` is seconds before the first repetition of a failed attempt; it doubles.
+    `backoff` is seconds before the first repetition of a failed attempt; it doubles. `adapters` may be
+    shared with other gateways; whoever made them closes them.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Gateway:
         default: str,
         replay_log: ReplayLog | None = None,
         response_cache: ResponseCache | None = None,
+        adapters: Adapters | None = None,
         backoff: float = 0.5,
     ) -> None:
         self._profiles = dict(profiles)
@@ -52,7 +54,8 @@ class Gateway:
         self._response_cache = response_cache
         self._backoff = backoff
         self._masker = Masker(profile.api_key for profile in profiles.values())
-        self._adapters: dict[str, Adapter] = {}
+        self._adapters = adapters or Adapters()
+        self._owns_adapters = adapters is None
         self._slots = {
             name: asyncio.Semaphore(profile.concurrency) for name, profile in profiles.items()
         }
@@ -72,13 +75,7 @@ class Gateway:
 
     def adapter(self, name: str) -> Adapter:
         """The gateway's adapter of this name, made on first use."""
-        if name not in self._adapters:
-            make = ADAPTERS.get(name)
-            if make is None:
-                known = ", ".join(sorted(ADAPTERS))
-                raise InvalidConfig(f"There is no LM adapter '{name}'. LM adapters: {known}.")
-            self._adapters[name] = make()
-        return self._adapters[name]
+        return self._adapters.named(name)
 
     def health(self) -> list[ProfileHealth]:
         """Whether each profile could be called now. Spends no token and opens no connection."""
@@ -114,10 +111,10 @@ class Gateway:
         return response
 
     async def aclose(self) -> None:
-        """End what is under way, and release connections and processes."""
+        """End what is under way; release connections and processes, unless they are shared."""
         await self._flights.aclose()
-        for adapter in self._adapters.values():
-            await adapter.aclose()
+        if self._owns_adapters:
+            await self._adapters.aclose()
 
     async def _in_time(
         self,
@@ -230,7 +227,7 @@ class Gateway:
     ) -> LMResponse:
         """Pass on what streams in, without keys, up to the answer."""
         mask = StreamMasker(self._masker) if self._masker.keys else None
-        parts = self._adapters[profile.adapter].stream(request, profile)
+        parts = self._adapters.named(profile.adapter).stream(request, profile)
         try:
             async for part in parts:
                 if isinstance(part, LMResponse):

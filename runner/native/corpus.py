@@ -60,7 +60,9 @@ class Corpus(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Version:
+class Version:
+    """A collection as it is: its content hash, and its passages."""
+
     hash: str
     passages: tuple[Passage, ...]
 
@@ -74,23 +76,20 @@ class FolderCorpus:
     def __init__(self, cache: Path, files: Mapping[str, Path] | None = None) -> None:
         self.cache = cache
         self._files = {"docs": COLLECTIONS / "docs.jsonl", **(files or {})}
-        self._versions: dict[str, _Version] = {}
+        self._versions: dict[str, Version] = {}
         self._lock = Lock()
 
     async def version(self, collection: str) -> str:
-        return (await self._version(collection)).hash
+        return (await asyncio.to_thread(self.read, collection)).hash
 
     async def passages(self, collection: str) -> Sequence[Passage]:
-        return (await self._version(collection)).passages
+        return (await asyncio.to_thread(self.read, collection)).passages
 
     async def search(self, collection: str, query: str, k: int) -> list[Passage]:
         return await asyncio.to_thread(self._search, collection, query, k)
 
-    async def _version(self, collection: str) -> _Version:
-        known = self._versions.get(collection)
-        return await asyncio.to_thread(self._read, collection) if known is None else known
-
-    def _read(self, collection: str) -> _Version:
+    def read(self, collection: str) -> Version:
+        """The collection as it is now. May block; a subclass may have it from elsewhere."""
         with self._lock:
             known = self._versions.get(collection)
             if known is None:
@@ -107,7 +106,7 @@ class FolderCorpus:
             ) from None
 
     def _search(self, collection: str, query: str, k: int) -> list[Passage]:
-        version = self._read(collection)
+        version = self.read(collection)
         terms = search_terms(query)
         if not terms:
             return []
@@ -124,14 +123,14 @@ def _scored(passage: Passage, score: float) -> Passage:
     )
 
 
-def _read_file(path: Path) -> _Version:
+def _read_file(path: Path) -> Version:
     content = path.read_bytes()
     rows = [json.loads(line) for line in content.decode().splitlines() if line.strip()]
     passages = tuple(
         Passage(pid=pid, id=row["id"], title=row.get("title", ""), text=row["text"])
         for pid, row in enumerate(rows)
     )
-    return _Version(hash=hashlib.sha256(content).hexdigest(), passages=passages)
+    return Version(hash=hashlib.sha256(content).hexdigest(), passages=passages)
 
 
 def search_terms(query: str) -> str:
@@ -148,7 +147,7 @@ def build_index(path: Path, passages: Iterable[Passage]) -> None:
 
     Two processes that build at once both succeed: the contents are equal, the last move stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="building-") as directory:
         draft = Path(directory) / "index.sqlite"
         with closing(sqlite3.connect(draft)) as database:

@@ -57,7 +57,7 @@ class PassageVectors:
         return [found[passage.pid] for passage in passages]
 
     def _from_disk(self, version: str, passages: Sequence[Passage]) -> dict[int, Vectors]:
-        self._cache.mkdir(parents=True, exist_ok=True)
+        self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._cache / f"{version}.{self._encoder.name}.sqlite"
         with closing(sqlite3.connect(path, timeout=WAIT)) as database:
             database.execute(

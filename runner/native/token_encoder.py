@@ -77,6 +77,15 @@ def _file_of(package: str, module: str, name: str) -> Path:
     raise _missing(package)
 
 
+def check_packages() -> None:
+    """Raise MissingPackages for the first of the packages of late interaction that is not there."""
+    for module in ("tokenizers", "onnxruntime"):
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module)
+    for package in (TOKENIZER, MODEL):
+        _file_of(*package)
+
+
 def _missing(package: str) -> MissingPackages:
     return MissingPackages(
         f"Late interaction needs the package '{package}', which is not installed. Run: make setup",

@@ -6,11 +6,12 @@ import pytest
 
 from pipelines.graph.graph import Graph, Node
 from pipelines.graph.validate import validate
-from runner.engine.errors import RunnerError
+from runner.engine.errors import InvalidInput, RunnerError
 from runner.engine.events import EventType, RunStatus, StepStatus
 from runner.engine.execute import Execution
 from runner.engine.executor import Call
 from runner.engine.fake import FakeExecutor
+from runner.engine.inputs import check_inputs
 from runner.engine.journal import MemoryJournal
 from runner.engine.plan import plan
 from runner.engine.results import RunResult, fold
@@ -506,3 +507,50 @@ async def test_maps_nest() -> None:
     result = await run(graph, {"table": [[1, 2], [3]]})
     assert result["table"] == [[2, 3], [4]]
     assert "rows[1]/cells[0]/add" in result.steps
+
+
+async def test_merge_with_nothing_connected_is_skipped() -> None:
+    for strategy in ("first", "list", "dict", "vote"):
+        merge = node("m", "merge", inputs=["a"], strategy=strategy)
+        graph = Graph.of([merge, interface("output", "z")], edges("m.value -> output.z"))
+        result = await run(graph, {})
+        assert result.steps["m"].status is StepStatus.SKIPPED
+
+
+async def test_a_map_tells_which_items_it_was_given() -> None:
+    result = await run(mapping(), {"numbers": [1], "by": 2}, FakeExecutor(otherwise=add_slowly))
+    assert result.steps["each"].inputs == {"items": [1], "by": 2}
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", object(), b"\xff"])
+async def test_an_input_that_is_no_json_is_refused(value: object) -> None:
+    with pytest.raises(InvalidInput, match="can't be written as JSON"):
+        check_inputs(plan(chain()), {"x": value})
+
+
+@pytest.mark.parametrize("inputs", [None, ["x"], "x", {1: 2}])
+async def test_inputs_are_a_mapping_of_names(inputs: Any) -> None:
+    with pytest.raises(InvalidInput, match="a mapping of names to values"):
+        check_inputs(plan(chain()), inputs)
+
+
+async def test_a_condition_does_not_carry_its_verdict_for_a_dead_value() -> None:
+    graph = Graph.of(
+        [
+            interface("input", "x"),
+            node("made", policy={"on_error": "continue"}),
+            node("choose", "condition", expression="x > 0"),
+            Node(id="output", kind="output", config={"fields": [{"name": "z", "required": False}]}),
+        ],
+        edges(
+            """
+            input.x -> made.x
+            input.x -> choose.x
+            made.y -> choose.value
+            choose.then -> output.z
+            """
+        ),
+    )
+    result = await run(graph, {"x": 1}, FakeExecutor(otherwise=fails))
+    assert result.steps["choose"].status is StepStatus.SKIPPED
+    assert result["z"] is None

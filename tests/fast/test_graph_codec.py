@@ -91,3 +91,19 @@ def test_a_deeply_nested_config_is_refused() -> None:
 def test_a_huge_file_is_refused_unread() -> None:
     with pytest.raises(GraphError, match="is the limit"):
         codec.load(" " * (codec.MAX_TEXT + 1))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"format": 1, "nodes": {"a": {"kind": "lm"}, "a": {"kind": "map"}}}', "'a' stands twice"),
+        (
+            '{"format": 1, "nodes": {"a": {"kind": "lm", "label": "\\ud800"}}}',
+            "half a character",
+        ),
+        ('{"format": 1, "nodes": {}, "layout": {"a": [1e999, 0]}}', "not JSON compliant"),
+    ],
+)
+def test_what_could_not_be_written_again_is_refused(text: str, words: str) -> None:
+    with pytest.raises(GraphError, match=words):
+        codec.load(text)

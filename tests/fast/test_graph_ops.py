@@ -136,3 +136,8 @@ def test_a_batch_is_all_or_nothing() -> None:
 def test_what_is_no_operation_is_refused(raw: Any) -> None:
     with pytest.raises(ops.OperationError, match="no operation"):
         ops.decode(raw)
+
+
+def test_containers_that_lie_in_each_other_can_be_removed() -> None:
+    graph = Graph.of([node("a", "map", parent="b"), node("b", "map", parent="a")])
+    assert not ops.apply(graph, ops.RemoveNode(node="a")).nodes

@@ -182,3 +182,30 @@ def test_map_ports_come_from_its_body() -> None:
     )
     (problem,) = validate(graph)
     assert (problem.node, problem.port) == ("each", "by")
+
+
+@pytest.mark.parametrize("fallback", [None, {}, {"nope": 1}])
+def test_a_fallback_has_a_value_for_outputs_that_there_are(fallback: object) -> None:
+    policy = {"on_error": "fallback_value", "fallback": fallback}
+    (problem,) = validate(chain(1, policy=policy))
+    assert (problem.code, problem.field) == ("bad_policy", "fallback")
+    assert "Outputs: y." in problem.message
+
+
+def test_a_field_of_a_maps_body_can_not_take_the_name_of_its_port() -> None:
+    body = [
+        interface("input", "item", "items", node_id="in", parent="each"),
+        interface("output", "y", node_id="out", parent="each"),
+    ]
+    assert "twin_ports" in codes(Graph.of([node("each", "map"), *body]))
+
+
+def test_a_template_that_is_too_long_is_not_even_read() -> None:
+    graph = Graph.of([node("a", "template", template="{{a}}" * 400_000)])
+    problem = next(problem for problem in validate(graph) if problem.code == "bad_config")
+    assert "at most 100000 characters" in problem.message
+
+
+def test_a_port_may_not_nest_in_another_one() -> None:
+    graph = Graph.of([node("a", "merge", inputs=["x", "x.y"], strategy="dict")])
+    assert any("nests in 'x'" in problem.message for problem in validate(graph))

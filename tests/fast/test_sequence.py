@@ -169,3 +169,28 @@ def test_a_type_of_the_steps_own_passes_from_step_to_step() -> None:
     )
     assert validate(graph) == []
     assert graph.node("input").config["fields"][1] == {"name": "by", "type": "Any"}
+
+
+def test_an_unknown_option_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(GraphError, match=r"no option 'templte'. Options: template, .*timeout"):
+        dspex.pipeline([dspex.step("template", templte="Hi")])
+
+
+@pytest.mark.parametrize("gives", [{"b": "c"}, {"b": "d", "c": "d"}])
+def test_two_outputs_of_one_step_can_not_become_one_field(gives: dict[str, str]) -> None:
+    with pytest.raises(GraphError, match="A field has one producer"):
+        dspex.pipeline([dspex.step("predict", signature="a -> b, c", gives=gives)])
+
+
+@pytest.mark.parametrize("name", ["x y", "x.y", "", 3])
+def test_a_field_is_renamed_to_a_name_alone(name: object) -> None:
+    for option in ({"gives": {"b": name}}, {"reads": {"a": name}}):
+        with pytest.raises(GraphError, match="can't name a field"):
+            dspex.pipeline([dspex.step("predict", signature="a -> b", **option)])
+
+
+def test_a_branch_keeps_the_name_that_it_was_given() -> None:
+    search = dspex.step("search")
+    graph = dspex.pipeline([dspex.parallel([search, search], search_2=search)])
+    names = graph.node("results").config["inputs"]
+    assert names == ["search.passages", "search_3.passages", "search_2.passages"]

@@ -65,6 +65,8 @@ def _port_names(names: tuple[str, ...], reserved: tuple[str, ...] = ()) -> tuple
             raise ValueError(f"'{name}' is not a port name: use letters, digits and _ only.")
         if names.count(name) > 1 or name in reserved:
             raise ValueError(f"The port '{name}' exists already. Use another name.")
+        if name.partition(".")[0] != name and name.partition(".")[0] in names:
+            raise ValueError(f"'{name}' nests in '{name.partition('.')[0]}', which is a port too.")
     return names
 
 

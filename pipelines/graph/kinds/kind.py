@@ -67,13 +67,14 @@ type SignatureText = Annotated[
 ]
 type TemplateText = Annotated[
     str,
-    AfterValidator(_parsable),
+    # The length first: what is too long is not parsed.
     Field(max_length=100_000, json_schema_extra={"x-editor": "template"}),
+    AfterValidator(_parsable),
 ]
 type ExpressionText = Annotated[
     str,
-    AfterValidator(_parsable_expression),
     Field(min_length=1, max_length=2_000, json_schema_extra={"x-editor": "expression"}),
+    AfterValidator(_parsable_expression),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from runner.engine.errors import InvalidConfig
 from runner.lm.adapters.adapter import Adapter
 
 
@@ -28,3 +29,26 @@ ADAPTERS: Mapping[str, Callable[[], Adapter]] = {
     "openai_compatible": _openai_compatible,
     "local": _local,
 }
+
+
+class Adapters:
+    """The adapters of a process, each made on first use. Gateways may share them: connections and the
+    embedded model are then there once."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Adapter] = {}
+
+    def named(self, name: str) -> Adapter:
+        """The adapter of this name; InvalidConfig lists what there is."""
+        if name not in self._made:
+            make = ADAPTERS.get(name)
+            if make is None:
+                known = ", ".join(sorted(ADAPTERS))
+                raise InvalidConfig(f"There is no LM adapter '{name}'. LM adapters: {known}.")
+            self._made[name] = make()
+        return self._made[name]
+
+    async def aclose(self) -> None:
+        """Release connections and processes."""
+        for adapter in self._made.values():
+            await adapter.aclose()

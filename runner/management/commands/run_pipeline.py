@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Cancelled.", returncode=130) from None
+        except BrokenPipeError:  # who reads has enough, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         if options["json"]:
             self.stdout.write(json.dumps(_as_json(result), ensure_ascii=False))
         if result.status is not RunStatus.SUCCEEDED:
@@ -173,7 +177,7 @@ def _inputs(graph: Graph, pairs: list[str]) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

@@ -1,0 +1,75 @@
+"""Runs in the admin: history, to look at. What can be done to a run is done on its page."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from pipelines.admin import HistoryAdmin
+from runner.models import Attempt, CachedAnswer, Event, Run, Step
+
+
+class StepInline(admin.TabularInline):  # type: ignore[type-arg]  # no generic at run time
+    model = Step
+    fields = ("path", "kind", "status", "backend", "attempt_count", "started_at", "seconds")
+    readonly_fields = fields
+    ordering = ("started_at", "path")
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Run)
+class RunAdmin(HistoryAdmin[Run]):
+    list_display = ["__str__", "status", "project", "author", "created_at", "duration", "lm_calls"]
+    list_filter = ["status", "created_at"]
+    list_select_related = ["project", "pipeline", "author"]
+    search_fields = ["id", "pipeline__name", "project__name", "author__username", "failure_code"]
+    search_help_text = "Id, pipeline, project, account or failure code"
+    date_hierarchy = "created_at"
+    inlines = [StepInline]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        return super().get_queryset(request).defer("version__text")
+
+
+@admin.register(Step)
+class StepAdmin(HistoryAdmin[Step]):
+    list_display = ["path", "run", "kind", "status", "backend", "seconds", "failure_code"]
+    list_filter = ["status", "backend", "kind"]
+    list_select_related = ["run__pipeline"]
+    search_fields = ["path", "run__id", "failure_code", "failure_message"]
+    search_help_text = "Path, id of the run, or failure"
+
+
+@admin.register(Attempt)
+class AttemptAdmin(HistoryAdmin[Attempt]):
+    list_display = ["step", "number", "run", "backend", "status", "started_at", "failure_code"]
+    list_filter = ["status", "backend"]
+    list_select_related = ["run__pipeline"]
+    search_fields = ["step", "run__id", "failure_code"]
+    search_help_text = "Path of the step, id of the run, or failure code"
+
+
+@admin.register(Event)
+class EventAdmin(HistoryAdmin[Event]):
+    list_display = ["seq", "run", "type", "step", "attempt"]
+    list_filter = ["type"]
+    list_select_related = ["run__pipeline"]
+    search_fields = ["run__id", "step"]
+    search_help_text = "Id of the run, or path of the step"
+
+
+@admin.register(CachedAnswer)
+class CachedAnswerAdmin(HistoryAdmin[CachedAnswer]):
+    list_display = ["key", "project", "profile", "created_at"]
+    list_filter = ["created_at"]
+    list_select_related = ["project"]
+    search_fields = ["profile", "project__name"]
+    search_help_text = "LM profile or project"

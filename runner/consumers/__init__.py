@@ -1,0 +1,3 @@
+from runner.consumers.live import LiveConsumer
+
+__all__ = ["LiveConsumer"]

@@ -1,0 +1,316 @@
+"""The one socket of a page: runs to watch, the list of a project, the workers.
+
+What comes through the channel layer is a hint. Layers may drop messages, so events are passed on only
+when they follow on what was sent; otherwise the socket reads the database from there. A reader who is
+slow gets nothing until it has caught up with what is on the way, then what it missed, read in the
+same way: so nothing is queued for it, and nobody waits for it.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from pipelines.models import Person
+from pipelines.permissions import NotAllowed
+from runner.consumers import access, limits
+from runner.consumers.messages import (
+    MAX_MESSAGE,
+    Cancel,
+    Mark,
+    SubscribeProject,
+    SubscribeRun,
+    SubscribeWorkers,
+    Unsubscribe,
+    read_message,
+)
+from runner.consumers.window import Window
+from runner.live import WORKERS, project_group, run_group, user_group
+from runner.live.frames import events_frame, frame, streams_frame
+
+PROTOCOL = 1
+LOOK_AGAIN = 10.0
+"""Seconds between looks at whether the person may still see what is subscribed; also the heartbeat."""
+PATIENCE = 40.0
+"""Seconds until a reader that sends no mark back is let go."""
+FRAME = 128 * 1024
+
+# Close codes, as docs/reference/live.md lists them.
+SIGNED_OUT, NO_ACCESS, TOO_SLOW, TOO_MUCH, TOO_LONG = 4401, 4403, 4408, 4429, 1009
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A run on this socket: the last event sent and the last chunk message, None before the first.
+
+    `behind`: something was not sent, and is read again when the reader has caught up.
+    """
+
+    seq: int
+    number: int | None = None
+    behind: bool = False
+
+
+class LiveConsumer(AsyncWebsocketConsumer):
+    look_again = LOOK_AGAIN
+
+    async def connect(self) -> None:
+        self.user = cast(Person, self.scope["user"])
+        self.user_id = self.user.pk or 0
+        self.runs: dict[UUID, _Watched] = {}
+        self.projects: set[UUID] = set()
+        self.workers = False
+        self.counted = False
+        self.heart: asyncio.Task[None] | None = None
+        if not (self.user.is_authenticated and self.user.is_active):
+            await self.close()
+            return
+        await self.accept()
+        if not limits.take_socket(self.user_id):
+            await self.close(TOO_MUCH)
+            return
+        self.counted = True
+        self.loop = asyncio.get_running_loop()
+        self.window, self.rate = Window(self.loop.time()), limits.Rate()
+        await self.channel_layer.group_add(user_group(self.user_id), self.channel_name)
+        await self._push(frame("hello", protocol=PROTOCOL, heartbeat=self.look_again))
+        self.heart = self.loop.create_task(self._beat())
+
+    async def disconnect(self, code: int) -> None:
+        if self.heart is not None:
+            self.heart.cancel()
+        if not self.counted:
+            return
+        limits.give_socket_back(self.user_id)
+        for group in self._groups():
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    # What the browser sends
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if text_data is None or len(text_data) > MAX_MESSAGE:
+            await self.close(TOO_LONG)
+            return
+        try:
+            message = read_message(text_data)
+        except ValueError as error:
+            if await self._within_rate():
+                await self._refuse("invalid_message", str(error))
+            return
+        if isinstance(message, Mark) and self.window.came_back(message.n, self.loop.time()):
+            await self._go_on()  # as often as we asked for it
+        elif await self._within_rate() and await self._still_signed_in():
+            await self._do(message)
+
+    async def _within_rate(self) -> bool:
+        if self.rate.allows(self.loop.time()):
+            return True
+        await self.close(TOO_MUCH)
+        return False
+
+    async def _do(self, message: Any) -> None:
+        match message:
+            case SubscribeRun(run=run, after_seq=after_seq):
+                await self._subscribe_run(run, after_seq)
+            case SubscribeProject(project=project):
+                await self._subscribe_project(project)
+            case SubscribeWorkers():
+                await self._subscribe_workers()
+            case Unsubscribe(run=run, project=project):
+                await self._unsubscribe(run, project)
+            case Cancel(run=run):
+                await self._cancel(run)
+
+    async def _subscribe_run(self, run: UUID, after_seq: int) -> None:
+        if await database_sync_to_async(access.find_run)(self.user, run) is None:
+            await self._not_found(run=str(run))
+        elif run in self.runs or await self._has_room():
+            self.runs[run] = _Watched(after_seq)
+            # First listen, then read: what happens in between comes twice and is dropped by its number.
+            await self.channel_layer.group_add(run_group(run), self.channel_name)
+            await self._catch_up(run)
+
+    async def _subscribe_project(self, project: UUID) -> None:
+        if not await database_sync_to_async(access.may_see_project)(self.user, project):
+            await self._not_found(project=str(project))
+        elif project in self.projects or await self._has_room():
+            self.projects.add(project)
+            await self.channel_layer.group_add(project_group(project), self.channel_name)
+            await self._push(frame("subscribed", project=str(project)))
+
+    async def _subscribe_workers(self) -> None:
+        if not await database_sync_to_async(access.may_see_workers)(self.user):
+            await self._not_found()
+            return
+        self.workers = True
+        await self.channel_layer.group_add(WORKERS, self.channel_name)
+        await self._push(frame("subscribed", workers=True))
+
+    async def _unsubscribe(self, run: UUID | None, project: UUID | None) -> None:
+        if run is not None:
+            group = run_group(run)
+            self.runs.pop(run, None)
+        elif project is not None:
+            group = project_group(project)
+            self.projects.discard(project)
+        else:
+            group, self.workers = WORKERS, False
+        await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def _cancel(self, run: UUID) -> None:
+        try:
+            status = await database_sync_to_async(access.stop)(self.user, run)
+        except NotAllowed as error:
+            await self._refuse(error.code, str(error), run=str(run))
+            return
+        if status is None:
+            await self._not_found(run=str(run))
+        else:
+            await self._push(frame("cancelling", run=str(run), status=status))
+
+    async def _go_on(self) -> None:
+        for run, watched in tuple(self.runs.items()):
+            if watched.behind and self.window.is_open:
+                await self._catch_up(run)
+
+    async def _has_room(self) -> bool:
+        if len(self.runs) + len(self.projects) < limits.SUBSCRIPTIONS_PER_SOCKET:
+            return True
+        most = limits.SUBSCRIPTIONS_PER_SOCKET
+        await self._refuse("too_many", f"A socket watches {most} things at most. Drop some first.")
+        return False
+
+    # What the channel layer brings
+
+    async def live_events(self, message: dict[str, Any]) -> None:
+        run = UUID(hex=message["run"])
+        watched = self.runs.get(run)
+        if watched is None or watched.behind or message["last"] <= watched.seq:
+            return
+        if not self.window.is_open:
+            watched.behind = True
+        elif message["first"] == watched.seq + 1:
+            watched.seq = message["last"]
+            await self._push(message["text"])
+        else:
+            await self._catch_up(run)
+
+    async def live_chunks(self, message: dict[str, Any]) -> None:
+        run = UUID(hex=message["run"])
+        watched = self.runs.get(run)
+        if watched is None or watched.behind:
+            return
+        follows = watched.number is None or message["number"] == watched.number + 1
+        watched.number = message["number"]
+        if not self.window.is_open:
+            watched.behind = True
+        elif follows:
+            await self._push(message["text"])
+        else:
+            await self._catch_up(run)
+
+    async def live_run(self, message: dict[str, Any]) -> None:
+        if self.window.is_open:
+            await self._push(frame("run", **message["summary"]))
+
+    async def live_workers(self, message: dict[str, Any]) -> None:
+        if self.window.is_open:
+            await self._push(frame("workers", **message["stats"]))
+
+    async def live_access(self, message: dict[str, Any]) -> None:
+        await self._check_access()
+
+    # Sending
+
+    async def _catch_up(self, run: UUID) -> None:
+        """Send what happened since, and the streams. Ends early when the reader is too slow."""
+        watched = self.runs[run]
+        watched.behind = True
+        while self.window.is_open:
+            read = database_sync_to_async(access.read_since)
+            found = await read(self.user, run, watched.seq)
+            if found is None:
+                await self.close(NO_ACCESS)
+                return
+            # Text first: who leaves in between asks from the event before, and gets it again.
+            for stream in found["streams"]:
+                await self._push(streams_frame(run, [stream]))
+            for events in _batches(found["events"]):
+                await self._push(events_frame(run, events))
+            watched.seq = found["seq"]
+            if found["more"]:
+                continue
+            await self._push(
+                frame("caught_up", run=str(run), seq=watched.seq, status=found["status"])
+            )
+            watched.behind = False
+            return
+
+    async def _push(self, text: str) -> None:
+        self.window.count(text)
+        await self.send(text_data=text)
+        if self.window.mark_is_due:
+            await self._mark()
+
+    async def _mark(self) -> None:
+        await self.send(text_data=frame("mark", n=self.window.mark()))
+
+    async def _refuse(self, code: str, message: str, **about: str) -> None:
+        await self._push(frame("error", code=code, message=message, **about))
+
+    async def _not_found(self, **about: str) -> None:
+        await self._refuse("not_found", "There is no such thing, or you may not see it.", **about)
+
+    # Staying allowed
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.look_again)
+            if self.window.waits_for_mark and self.loop.time() - self.window.returned_at > PATIENCE:
+                await self.close(TOO_SLOW)
+                return
+            await self._mark()
+            if not await self._check_access():
+                return
+
+    async def _still_signed_in(self) -> bool:
+        self.user = await access.current_user(self.scope)
+        if self.user.pk == self.user_id:
+            return True
+        await self.close(SIGNED_OUT)
+        return False
+
+    async def _check_access(self) -> bool:
+        if not await self._still_signed_in():
+            return False
+        lost = database_sync_to_async(access.lost)
+        runs, projects = list(self.runs), list(self.projects)
+        if await lost(self.user, runs, projects, workers=self.workers):
+            await self.close(NO_ACCESS)
+            return False
+        return True
+
+    def _groups(self) -> Iterator[str]:
+        yield user_group(self.user_id)
+        yield from map(run_group, self.runs)
+        yield from map(project_group, self.projects)
+        if self.workers:
+            yield WORKERS
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """In frames that a browser takes in one go."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and size + len(text) > FRAME:
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch

@@ -1,0 +1,77 @@
+"""Who executes which run. Plain functions on the database, for the dispatcher's thread.
+
+Work is claimed by a conditional UPDATE that counts rows: of several runners that want a run, one gets
+it. Each claim raises the run's epoch, and with it what the recorder demands of a writer.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Coalesce
+
+from runner.engine.events import RunStatus
+from runner.models import Run
+from runner.models.run import HELD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """A run that a runner has."""
+
+    id: UUID
+    epoch: int
+    status: RunStatus
+
+
+def claim(*, owner: str, limit: int, now: datetime, lease: timedelta) -> list[UUID]:
+    """Take up to so many runs, the oldest first."""
+    waiting = Run.objects.claimable(now).order_by("created_at").values_list("pk", flat=True)
+    return [run_id for run_id in waiting[:limit] if _take(run_id, owner, now, lease)]
+
+
+def _take(run_id: UUID, owner: str, now: datetime, lease: timedelta) -> bool:
+    taken = (
+        Run.objects.claimable(now)
+        .filter(pk=run_id)
+        .update(
+            owner=owner,
+            epoch=F("epoch") + 1,
+            lease_until=now + lease,
+            started_at=Coalesce("started_at", Value(now)),
+            status=Case(
+                When(status=RunStatus.CANCELLING, then=Value(RunStatus.CANCELLING.value)),
+                default=Value(RunStatus.RUNNING.value),
+            ),
+        )
+    )
+    return taken == 1
+
+
+def held(owner: str) -> list[Holding]:
+    """What this runner has, as the database sees it."""
+    rows = Run.objects.filter(owner=owner, status__in=HELD).values_list("pk", "epoch", "status")
+    return [Holding(id=pk, epoch=epoch, status=RunStatus(status)) for pk, epoch, status in rows]
+
+
+def renew(*, owner: str, runs: Iterable[UUID], until: datetime) -> None:
+    """Hold on to these runs, as far as this runner still has them."""
+    mine = Run.objects.filter(owner=owner, pk__in=list(runs), status__in=HELD)
+    mine.update(lease_until=until)
+
+
+def release(*, owner: str, runs: Iterable[UUID], now: datetime) -> None:
+    """Leave runs to whoever comes next, at once."""
+    mine = Run.objects.filter(owner=owner, pk__in=list(runs), status__in=HELD)
+    mine.filter(status=RunStatus.CANCELLING).update(owner="", lease_until=now)
+    mine.update(owner="", lease_until=None, status=RunStatus.QUEUED)
+
+
+def release_all(now: datetime) -> int:
+    """Leave every run to whoever comes next; how many. Only for one who knows that nobody else executes
+    runs of this database."""
+    return Run.objects.filter(status__in=HELD).update(
+        owner="", lease_until=now - timedelta(seconds=1)
+    )

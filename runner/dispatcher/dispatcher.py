@@ -1,0 +1,264 @@
+"""The dispatcher: claims queued runs and executes them on this event loop.
+
+It is woken when a run is queued or stopped in this process, and looks by itself once a second for
+what other processes did. Its leases are renewed at a third of their time; a run whose runner died is
+claimed by the next one when the lease has passed, and goes on from what was recorded.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.utils import timezone
+
+from pipelines.graph.graph import GraphError
+from pipelines.models.errors import CredentialUnreadable, HostNotApproved, PipelinesError
+from runner.dispatcher import claims
+from runner.dispatcher.assignments import Assignment, assignment_of, state_of
+from runner.engine.errors import Failure, RunnerError, failure_of
+from runner.engine.events import RunStatus
+from runner.host import Host
+from runner.live import project_group
+from runner.live.publisher import Publisher
+from runner.models import Run
+from runner.recorder import DatabaseThread, Recorder, RunJournal, RunState
+from runner.services import run_wanted
+
+logger = logging.getLogger(__name__)
+
+_MENDED_BY_A_PERSON = (HostNotApproved, CredentialUnreadable)
+
+
+class HostSource(Protocol):
+    """Gives the host that a run is executed with: `Hosts`, and the tests' own."""
+
+    def host(self, assignment: Assignment) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherSettings:
+    """`concurrency` runs go on at a time; times are seconds. `owner` is this runner's own name."""
+
+    concurrency: int = 16
+    lease: float = 30.0
+    poll: float = 1.0
+    owner: str = field(
+        default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    )
+
+
+@dataclass(slots=True)
+class _Running:
+    task: asyncio.Task[None] = field(init=False)
+    journal: RunJournal | None = None
+    cancelling: bool = False
+
+
+class Dispatcher:
+    """Executes runs until it is stopped."""
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        recorder: Recorder,
+        thread: DatabaseThread,
+        hosts: HostSource,
+        settings: DispatcherSettings | None = None,
+    ) -> None:
+        self.settings = settings or DispatcherSettings()
+        self._publisher = publisher
+        self._recorder = recorder
+        self._thread = thread
+        self._hosts = hosts
+        self._running: dict[UUID, _Running] = {}
+        self._awake = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def running(self) -> int:
+        """How many runs go on."""
+        return len(self._running)
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        run_wanted.connect(self._heard)
+        self._loops = [
+            self._loop.create_task(self._repeat(self._claim)),
+            self._loop.create_task(self._repeat(self._tend, wakes=False)),
+        ]
+
+    async def stop(self) -> None:
+        """Take no more runs, and leave those that go on to whoever starts next."""
+        run_wanted.disconnect(self._heard)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        left = dict(self._running)
+        for running in left.values():
+            if running.journal is not None:
+                running.journal.release()
+            running.task.cancel()
+        await asyncio.gather(*(r.task for r in left.values()), return_exceptions=True)
+        with suppress(DatabaseError):
+            await self._thread.do(self._release, list(left))
+
+    # What keeps it going
+
+    def _heard(self, *, run_id: UUID, status: RunStatus, **_: Any) -> None:
+        """From any thread."""
+        act = self._awake.set if status is RunStatus.QUEUED else lambda: self._cancel(run_id)
+        self._loop.call_soon_threadsafe(act)
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], *, wakes: bool = True) -> None:
+        while True:
+            if wakes:
+                self._awake.clear()
+            try:
+                await work()
+            except DatabaseError as error:
+                logger.warning("The database is not to be had, trying again: %s", error)
+            except Exception:
+                logger.exception("The dispatcher made a mistake; it goes on")
+            if wakes:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._awake.wait(), self.settings.poll)
+            else:
+                await asyncio.sleep(self.settings.poll)
+
+    async def _claim(self) -> None:
+        free = self.settings.concurrency - len(self._running)
+        if free <= 0:
+            return
+        for run_id in await self._thread.do(self._claim_in_database, free):
+            running = self._running[run_id] = _Running()
+            running.task = self._loop.create_task(self._execute(run_id, running))
+
+    async def _tend(self) -> None:
+        """Hold on to what we have; stop what was stopped elsewhere, leave what was lost."""
+        if not self._running:
+            return
+        held = {
+            holding.id: holding
+            for holding in await self._thread.do(self._renew, list(self._running))
+        }
+        for run_id, running in tuple(self._running.items()):
+            holding = held.get(run_id)
+            if running.journal is None:
+                continue
+            if holding is None or holding.epoch != running.journal.state.epoch:
+                self._abandon(running)
+            elif holding.status is RunStatus.CANCELLING:
+                self._cancel(run_id)
+
+    def _cancel(self, run_id: UUID) -> None:
+        running = self._running.get(run_id)
+        if running is not None and not running.cancelling:
+            running.cancelling = True
+            if running.journal is not None:
+                running.task.cancel()
+
+    def _abandon(self, running: _Running) -> None:
+        """Another runner has it, or it was deleted, or has just ended."""
+        if running.journal is not None and not running.journal.finished:
+            running.journal.release()
+            running.task.cancel()
+
+    # One run
+
+    async def _execute(self, run_id: UUID, running: _Running) -> None:
+        try:
+            state, assignment, stopped = await self._thread.do(_read, run_id)
+            running.cancelling |= stopped
+            journal = self._recorder.open(state, lambda error: self._abandon(running))
+            running.journal = journal
+            try:
+                self._publisher.tell(
+                    project_group(state.project_id), "live.run", summary=state.summary
+                )
+                await self._perform(assignment, journal, running)
+            finally:
+                await self._recorder.close(journal)
+        except Run.DoesNotExist:
+            pass  # it was deleted with its project
+        except Exception:
+            logger.exception("Run %s could not be executed; it is tried again", run_id)
+        finally:
+            if self._running.get(run_id) is running:  # we may have lost it and got it back
+                del self._running[run_id]
+            self._awake.set()
+
+    async def _perform(
+        self, assignment: Assignment | Exception, journal: RunJournal, running: _Running
+    ) -> None:
+        """Bring a run to its end, and see that the end is recorded."""
+        try:
+            if running.cancelling:
+                await journal.finish(RunStatus.CANCELLED)
+            elif isinstance(assignment, Exception):
+                raise assignment
+            else:
+                await self._run(assignment, journal)
+        except asyncio.CancelledError:
+            if not running.cancelling:
+                raise
+            await journal.finish(RunStatus.CANCELLED)  # unless the engine has said so
+        except Exception as error:
+            suspended = isinstance(error, _MENDED_BY_A_PERSON)
+            status = RunStatus.SUSPENDED if suspended else RunStatus.FAILED
+            with suppress(RunnerError):
+                await journal.finish(status, _failure(error))
+
+    async def _run(self, assignment: Assignment, journal: RunJournal) -> None:
+        async with self._hosts.host(assignment) as host:
+            chosen: Host = host
+            await chosen.run(
+                assignment.graph,
+                assignment.inputs,
+                run_id=str(journal.state.id),
+                journal=journal,
+                recorded=assignment.recorded,
+                on_chunk=journal.chunk,
+            )
+
+    # On the database thread
+
+    def _claim_in_database(self, limit: int) -> list[UUID]:
+        lease = timedelta(seconds=self.settings.lease)
+        owner = self.settings.owner
+        return claims.claim(owner=owner, limit=limit, now=timezone.now(), lease=lease)
+
+    def _renew(self, runs: list[UUID]) -> list[claims.Holding]:
+        until = timezone.now() + timedelta(seconds=self.settings.lease)
+        claims.renew(owner=self.settings.owner, runs=runs, until=until)
+        return claims.held(self.settings.owner)
+
+    def _release(self, runs: list[UUID]) -> None:
+        claims.release(owner=self.settings.owner, runs=runs, now=timezone.now())
+
+
+def _read(run_id: UUID) -> tuple[RunState, Assignment | Exception, bool]:
+    """The run as claimed, and whether it was stopped before. What keeps it from running is for its
+    journal, so it is not raised."""
+    run = Run.objects.select_related("version", "pipeline__project", "author").get(pk=run_id)
+    state, stopped = state_of(run), run.status == RunStatus.CANCELLING
+    try:
+        return state, assignment_of(run), stopped
+    except (RunnerError, PipelinesError, GraphError, PermissionDenied) as error:
+        return state, error, stopped
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, PipelinesError | GraphError | PermissionDenied):
+        return Failure(code=getattr(error, "code", "failed"), message=str(error))
+    return failure_of(error)

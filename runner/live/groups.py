@@ -1,0 +1,19 @@
+"""Names of channel-layer groups. They are made of ids that the server looked up, never of what a client
+sent, so nobody can name themselves into a group."""
+
+from uuid import UUID
+
+WORKERS = "workers"
+
+
+def run_group(run: UUID) -> str:
+    return f"run.{run.hex}"
+
+
+def project_group(project: UUID) -> str:
+    return f"project.{project.hex}"
+
+
+def user_group(user_id: int) -> str:
+    """The sockets of one person, told when what they may do has changed."""
+    return f"user.{user_id}"

@@ -1,0 +1,62 @@
+"""Stored answers of language models: of one run, for resuming it, and of a project, to save money."""
+
+from uuid import UUID
+
+from django.db import models
+
+from pipelines.models import Project
+from pipelines.models.project import OwnedQuerySet
+from runner.models.run import Run
+
+
+class ReplayAnswer(models.Model):
+    """What was answered in a run that has not ended. `key` is the hash of a `ReplayKey`."""
+
+    run = models.ForeignKey(
+        Run, on_delete=models.CASCADE, related_name="replay_answers", db_index=False
+    )
+    key = models.CharField(max_length=32)
+    value = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "key"], name="one_answer_of_a_replay_key")
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def owning_project_id(self) -> UUID:
+        return self.run.project_id
+
+
+class CachedAnswerQuerySet(OwnedQuerySet["CachedAnswer"]):
+    pass
+
+
+class CachedAnswer(models.Model):
+    """An answer that the runs of a project share. `key` is the hash of a `CacheKey`."""
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="cached_answers", db_index=False
+    )
+    key = models.CharField(max_length=32)
+    profile = models.CharField(max_length=100)
+    value = models.TextField()
+    created_at = models.DateTimeField(db_index=True)
+
+    objects = CachedAnswerQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "key"], name="one_answer_of_a_cache_key")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.profile} {self.key}"
+
+    @property
+    def owning_project_id(self) -> UUID:
+        return self.project_id

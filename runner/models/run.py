@@ -1,0 +1,219 @@
+"""Runs, their steps and attempts: what lists, filters and charts read.
+
+Only the recorder writes steps and attempts, and of a run what its runner tells: they are a projection
+of the run's events, brought up to date in the transaction that stores the events. Values (inputs and
+outputs of steps, prompts, answers) are in the events alone.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from pipelines.models import Pipeline, PipelineVersion, Project
+from pipelines.models.project import OwnedQuerySet
+from pipelines.models.public_id import PublicId
+from runner.engine.events import RunStatus, StepStatus
+
+FINAL = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
+"""A run that is here stays as it is."""
+
+HELD = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.CANCELLING)
+"""A runner has it, or had it when it died."""
+
+
+def _choices(statuses: type[RunStatus] | type[StepStatus]) -> list[tuple[str, str]]:
+    return [(status.value, status.value.capitalize()) for status in statuses]
+
+
+class RunQuerySet(OwnedQuerySet["Run"]):
+    def claimable(self, now: datetime) -> Self:
+        """What waits for a runner, or lost the one it had."""
+        lost = Q(status__in=HELD, lease_until__lt=now)
+        return self.filter(Q(status=RunStatus.QUEUED) | lost)
+
+    def listed(self) -> Self:
+        """For lists: with what a line shows, without the values."""
+        return self.select_related("pipeline", "version", "author").defer(
+            "inputs", "outputs", "errors", "artifacts", "version__text", "version__note"
+        )
+
+    def finished_before(self, moment: datetime) -> Self:
+        return self.filter(status__in=FINAL, finished_at__lt=moment)
+
+
+class Run(PublicId):
+    """One execution of one version. Runs belong to the project, and outlive the account that started
+    them."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs")
+    pipeline = models.ForeignKey(Pipeline, on_delete=models.CASCADE, related_name="runs")
+    version = models.ForeignKey(PipelineVersion, on_delete=models.CASCADE, related_name="runs")
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="runs"
+    )
+    status = models.CharField(
+        max_length=10, choices=_choices(RunStatus), default=RunStatus.QUEUED.value
+    )
+    inputs = models.JSONField(default=dict, blank=True)
+    outputs = models.JSONField(default=dict, blank=True)
+    errors = models.JSONField(default=list, blank=True, help_text="Failures that did not stop it.")
+    # Large values by where they belong, such as `outputs/text`; the value itself is null then.
+    artifacts = models.JSONField(default=dict, blank=True)
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.TextField(blank=True)
+    failed_step = models.CharField(max_length=500, blank=True)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cost = models.FloatField(default=0.0, help_text="US dollars.")
+    lm_calls = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # Who runs it, until when that holds unless renewed, and how often it changed hands. A runner's
+    # writes carry its epoch: one that lost the run can't write any more, however late it wakes up.
+    owner = models.CharField(max_length=100, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    epoch = models.PositiveIntegerField(default=0, editable=False)
+    last_seq = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["-created_at"]),
+            models.Index(fields=["project", "-created_at"]),
+            models.Index(fields=["project", "status", "-created_at"]),
+            models.Index(fields=["pipeline", "-created_at"]),
+            # The dispatcher looks here once a second: only unfinished runs are in it.
+            models.Index(
+                fields=["status", "created_at"],
+                name="runs_that_are_not_finished",
+                condition=~Q(status__in=[status.value for status in FINAL]),
+            ),
+            models.Index(fields=["finished_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"Run {self.pk.hex[-12:]} of {self.pipeline}"
+
+    @property
+    def owning_project_id(self) -> UUID:
+        return self.project_id
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the first start to the end; None while either is missing."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
+
+
+class StepQuerySet(OwnedQuerySet["Step"]):
+    owner = "run__project"
+
+
+class Step(models.Model):
+    """One node in a run, by path: `analyse`, `each[3]/retrieve`."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
+    path = models.CharField(max_length=500)
+    kind = models.CharField(max_length=60, blank=True)
+    status = models.CharField(max_length=10, choices=_choices(StepStatus))
+    backend = models.CharField(max_length=10, blank=True)
+    reason = models.TextField(blank=True, help_text="Why this backend.")
+    attempt_count = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    seconds = models.FloatField(null=True, blank=True)
+    input_tokens = models.PositiveBigIntegerField(default=0)
+    output_tokens = models.PositiveBigIntegerField(default=0)
+    cost = models.FloatField(default=0.0)
+    lm_calls = models.PositiveIntegerField(default=0)
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.TextField(blank=True)
+    cause = models.TextField(blank=True, help_text="Why it was skipped.")
+    # Its events are between these two (with those of steps that ran at the same time).
+    first_seq = models.PositiveIntegerField(default=0, editable=False)
+    last_seq = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = StepQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "started_at", "path"]
+        constraints = [models.UniqueConstraint(fields=["run", "path"], name="one_step_at_a_path")]
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def owning_project_id(self) -> UUID:
+        return self.run.project_id
+
+    @property
+    def node(self) -> str:
+        """The node's id, without the containers around it."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def attempts(self) -> "AttemptQuerySet":
+        return Attempt.objects.filter(run_id=self.run_id, step=self.path)
+
+
+class AttemptQuerySet(OwnedQuerySet["Attempt"]):
+    owner = "run__project"
+
+
+class Attempt(models.Model):
+    """One try of a step. A runner that takes a run over counts attempts anew: `epoch` tells them
+    apart. `step` is the step's path, as in events and streams."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="attempts", db_index=False)
+    step = models.CharField(max_length=500)
+    epoch = models.PositiveIntegerField()
+    number = models.PositiveIntegerField()
+    backend = models.CharField(max_length=10)
+    status = models.CharField(max_length=10, choices=_choices(StepStatus))
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+    wait = models.FloatField(null=True, blank=True, help_text="Seconds until the next one.")
+    failure_code = models.CharField(max_length=40, blank=True)
+    failure_message = models.TextField(blank=True)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "step", "epoch", "number"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "step", "epoch", "number"],
+                name="attempts_are_numbered_within_a_step",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Attempt {self.number} of {self.step}"
+
+    @property
+    def owning_project_id(self) -> UUID:
+        return self.run.project_id
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """A run as a line of a list, JSON."""
+    return {
+        "id": str(run.pk),
+        "pipeline": str(run.pipeline_id),
+        "version": str(run.version_id),
+        "author": run.author_id,
+        "status": run.status,
+        "created_at": run.created_at.timestamp(),
+    }

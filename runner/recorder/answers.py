@@ -1,0 +1,62 @@
+"""The two stores of language models' answers, in the database."""
+
+import hashlib
+import time
+from uuid import UUID
+
+import msgspec
+
+from runner.lm.cache import CacheKey
+from runner.lm.replay import ReplayKey
+from runner.models import CachedAnswer
+from runner.recorder.database_thread import DatabaseThread
+from runner.recorder.recorder import Recorder
+from runner.recorder.rows import CACHED_ANSWERS, Cursor, moment
+
+
+class DatabaseReplayLog:
+    """Keeps the answers of runs with the runs' own journals: in their batches, under their fence.
+
+    A run that starts has no answers, and those of one that is taken up were read when it was claimed
+    (`RunState.answers`): looking one up costs nothing.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    async def get(self, key: ReplayKey) -> bytes | None:
+        journal = self._recorder.journal(key.run_id)
+        return journal.state.answers.get(key_hash(key)) if journal else None
+
+    async def put(self, key: ReplayKey, value: bytes) -> None:
+        if journal := self._recorder.journal(key.run_id):
+            await journal.answer(key_hash(key), value.decode())
+
+
+class DatabaseResponseCache:
+    """Keeps the answers that the runs of one project share."""
+
+    def __init__(self, project_id: UUID, thread: DatabaseThread) -> None:
+        self._project = project_id
+        self._thread = thread
+
+    async def get(self, key: CacheKey) -> bytes | None:
+        return await self._thread.do(self._get, key_hash(key))
+
+    async def put(self, key: CacheKey, value: bytes) -> None:
+        await self._thread.do(self._put, key, value.decode())
+
+    def _get(self, key: str) -> bytes | None:
+        found = CachedAnswer.objects.filter(project_id=self._project, key=key)
+        value = found.values_list("value", flat=True).first()
+        return None if value is None else value.encode()
+
+    def _put(self, key: CacheKey, value: str) -> None:
+        row = (self._project.hex, key_hash(key), key.profile[:100], value, moment(time.time()))
+        with Cursor() as cursor:
+            CACHED_ANSWERS.write(cursor, [row])
+
+
+def key_hash(key: ReplayKey | CacheKey) -> str:
+    """32 hexadecimal digits."""
+    return hashlib.blake2b(msgspec.json.encode(key), digest_size=16).hexdigest()

@@ -1,0 +1,150 @@
+"""What one transaction stores: made and written on the database thread."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connections,
+)
+
+from runner.engine.errors import RunnerError
+from runner.engine.events import Event
+from runner.live.frames import event_text
+from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
+from runner.recorder.payload import payload
+from runner.recorder.rows import (
+    ARTIFACTS,
+    ATTEMPTS,
+    EVENTS,
+    FINISH,
+    FORGET_ANSWERS,
+    PROGRESS,
+    REPLAY_ANSWERS,
+    STEPS,
+    STREAMS,
+    Cursor,
+    Row,
+)
+
+PATIENCE = 60.0
+"""Seconds for which a database that is away is asked again."""
+_PAUSES = (0.05, 0.1, 0.2, 0.5)
+
+
+@dataclass(slots=True)
+class Part:
+    """What one run adds to a batch. `events` are the texts for those who watch."""
+
+    journal: RunJournal
+    taken: list[Event]
+    streams: list[Row]
+    answers: list[Row]
+    rows: list[Row] = field(default_factory=list)
+    artifacts: list[Row] = field(default_factory=list)
+    steps: list[Row] = field(default_factory=list)
+    attempts: list[Row] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+    finish: Row | None = None
+    error: RunnerError | None = None
+
+
+def cut(journal: RunJournal) -> Part:
+    """Take what is pending out of a journal. On the event loop."""
+    part = Part(journal, journal.pending, journal.stream_rows, journal.answer_rows)
+    journal.pending, journal.stream_rows, journal.answer_rows = [], [], []
+    return part
+
+
+def fill(part: Part) -> None:
+    """Make the part's rows from its events."""
+    journal = part.journal
+    run, epoch = journal.state.id.hex, journal.state.epoch
+    for event in part.taken:
+        stored = payload(event.data)
+        type_ = event.type.value
+        aside = stored.references
+        part.rows.append(
+            (run, event.seq, epoch, type_, event.step, event.attempt, event.at, stored.text, aside)
+        )
+        part.artifacts += [
+            (run, digest, len(text.encode()), text) for digest, text in stored.texts.items()
+        ]
+        part.events.append(
+            event_text(
+                event.seq,
+                type_,
+                at=event.at,
+                step=event.step,
+                attempt=event.attempt,
+                data=stored.text,
+                aside=aside,
+            )
+        )
+        journal.projection.take(event, stored)
+    part.steps, part.attempts = journal.projection.changed()
+    part.finish = journal.projection.finish
+
+
+def write(parts: Sequence[Part]) -> None:
+    """Store the parts in one transaction; one that can't be stored gets its `error`.
+
+    A database that is away is asked again for a minute. When the rows of one run are refused, the
+    others are stored without it.
+    """
+    try:
+        _write_patiently(parts)
+    except DatabaseError as error:
+        if len(parts) == 1:
+            parts[0].error = NotRecorded(f"The database refused what the run told: {error}")
+            return
+        for part in parts:
+            write([part])
+
+
+def _write_patiently(parts: Sequence[Part]) -> None:
+    until = time.monotonic() + PATIENCE
+    for tries in range(1_000_000):
+        try:
+            return _write(parts)
+        except (OperationalError, InterfaceError):
+            connections[DEFAULT_DB_ALIAS].close()
+            if time.monotonic() > until:
+                raise
+            time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+
+
+def _write(parts: Sequence[Part]) -> None:
+    with connections[DEFAULT_DB_ALIAS].wrap_database_errors, Cursor() as cursor:
+        held = []
+        for part in parts:
+            part.error = None if _fence(cursor, part) else LeaseLost()
+            if part.error is None:
+                held.append(part)
+        STEPS.write(cursor, [row for part in held for row in part.steps])
+        ATTEMPTS.write(cursor, [row for part in held for row in part.attempts])
+        EVENTS.write(cursor, [row for part in held for row in part.rows])
+        ARTIFACTS.write(cursor, [row for part in held for row in part.artifacts])
+        STREAMS.write(cursor, [row for part in held for row in part.streams])
+        REPLAY_ANSWERS.write(cursor, [row for part in held for row in part.answers])
+        for part in held:
+            if part.finish is not None and part.journal.projection.is_final:
+                cursor.execute(FORGET_ANSWERS, [part.journal.state.id.hex])
+
+
+def _fence(cursor: Cursor, part: Part) -> bool:
+    """Bring the run's own row up to date, if it is still ours."""
+    state, tally = part.journal.state, part.journal.projection.tally
+    last_seq = part.journal.projection.last_seq
+    progress: list[Any] = [last_seq, tally.input_tokens, tally.output_tokens, tally.cost]
+    progress += [tally.lm_calls, *(part.finish or ())]
+    held = cursor.execute(
+        PROGRESS if part.finish is None else FINISH,
+        [*progress, state.id.hex, state.epoch, state.owner],
+    )
+    return bool(held)

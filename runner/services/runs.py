@@ -1,0 +1,168 @@
+"""Starting, stopping and resuming runs. Who executes them hears of it after the commit."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.dispatch import Signal
+from django.utils import timezone
+
+from pipelines.graph.graph import Graph
+from pipelines.graph.validate import validate
+from pipelines.models import Person, Pipeline, PipelineVersion
+from pipelines.models.errors import Busy, InvalidInput, TooLarge
+from pipelines.permissions import Action, require
+from pipelines.services import freeze_version, resolve_references
+from runner.engine.events import EventType, RunStatus
+from runner.engine.inputs import check_inputs
+from runner.engine.plan import plan
+from runner.host import InvalidPipeline
+from runner.live import project_group, run_group, tell
+from runner.live.frames import event_text, events_frame
+from runner.models import FINAL, Artifact, Event, Run, Stream
+from runner.models.run import HELD, summary
+from runner.recorder.payload import json_text, payload
+
+run_wanted = Signal()
+"""Sent after commit, with `run_id` and `status`: queued, or cancelling."""
+
+MAX_INPUTS = 10_000_000
+MAX_UNFINISHED = 1_000
+"""Bytes of a run's inputs, and runs that a project may have waiting or going on."""
+
+_STOPPABLE_AT_ONCE = (RunStatus.QUEUED, RunStatus.SUSPENDED)
+
+
+def start_run(
+    *,
+    user: Person,
+    inputs: Mapping[str, Any],
+    pipeline: Pipeline | None = None,
+    version: PipelineVersion | None = None,
+) -> Run:
+    """Queue a run of a version, or of a pipeline's draft as it is now.
+
+    Raises NotAllowed, InvalidPipeline (with all problems), InvalidInput of the engine's (naming every
+    input that is missing, unknown or ill-typed), TooLarge and Busy. Nothing is stored then.
+    """
+    if version is None:
+        assert pipeline is not None, "Name a pipeline or a version."
+        version = freeze_version(pipeline=pipeline, user=user)
+    require(user, Action.RUN, version)
+    if version.pipeline.archived:
+        raise InvalidInput(f"'{version.pipeline}' is archived. Bring it back to run it.")
+    stored = payload({"inputs": _checked(version, version.graph, user, inputs)})
+    with transaction.atomic():
+        run = Run.objects.create(
+            project_id=version.owning_project_id,
+            pipeline=version.pipeline,
+            version=version,
+            author_id=user.pk,
+            inputs=stored.data["inputs"],
+            artifacts=dict(stored.aside),
+        )
+        Artifact.objects.bulk_create(
+            Artifact(run=run, hash=digest, size=len(text.encode()), text=text)
+            for digest, text in stored.texts.items()
+        )
+        transaction.on_commit(partial(_changed, run))
+    return run
+
+
+def cancel_run(*, run: Run, user: Person) -> RunStatus:
+    """Stop a run; its status afterwards. One that waits for a runner or a person ends at once, one
+    that is executed within a second, and one that has ended stays as it is."""
+    require(user, Action.RUN, run)
+    with transaction.atomic():
+        held = Run.objects.filter(pk=run.pk, status__in=HELD)
+        if held.update(status=RunStatus.CANCELLING):
+            run.status = RunStatus.CANCELLING.value
+            transaction.on_commit(partial(_changed, run))
+        elif not _end(run):
+            run.refresh_from_db(fields=["status"])
+    return RunStatus(run.status)
+
+
+def resume_run(*, run: Run, user: Person) -> bool:
+    """Let a suspended run go on from what it recorded; False when it was not suspended."""
+    require(user, Action.RUN, run)
+    with transaction.atomic():
+        suspended = Run.objects.filter(pk=run.pk, status=RunStatus.SUSPENDED)
+        if not suspended.update(status=RunStatus.QUEUED, failure_code="", failure_message=""):
+            return False
+        run.status = RunStatus.QUEUED.value
+        transaction.on_commit(partial(_changed, run))
+    return True
+
+
+def _checked(
+    version: PipelineVersion, graph: Graph, user: Person, inputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The inputs as JSON, when the run may start."""
+    project = version.pipeline.project
+    resolved = resolve_references(project=project, graph=graph, user=user)
+    if problems := [*validate(graph), *resolved.problems]:
+        raise InvalidPipeline(problems)
+    size = len(json_text(inputs))
+    if size > MAX_INPUTS:
+        raise TooLarge(
+            f"The inputs have {size:,} bytes; {MAX_INPUTS:,} is the limit. "
+            "Put large texts into a collection."
+        )
+    checked = check_inputs(plan(graph), inputs)
+    unfinished = Run.objects.filter(project=project).exclude(status__in=FINAL)
+    if unfinished.count() >= MAX_UNFINISHED:
+        raise Busy(
+            f"The project has {MAX_UNFINISHED:,} runs that are not finished. "
+            "Wait for some of them, or stop them."
+        )
+    return {name: checked[name] for name in inputs}
+
+
+def _end(run: Run) -> bool:
+    """Cancel a run that nobody executes, with the event that says so."""
+    now = timezone.now()
+    seq = run.last_seq + 1
+    ended = Run.objects.filter(
+        pk=run.pk, status__in=_STOPPABLE_AT_ONCE, last_seq=run.last_seq
+    ).update(status=RunStatus.CANCELLED, finished_at=now, last_seq=seq)
+    if not ended:
+        return False
+    Stream.objects.close(run.pk, seq)
+    run.status, run.finished_at, run.last_seq = RunStatus.CANCELLED.value, now, seq
+    data = {
+        "status": RunStatus.CANCELLED,
+        **{"outputs": {}, "errors": [], "failure": None, "failed_step": ""},
+        **{"usage": {}, "seconds": 0.0},
+    }
+    event = Event.objects.create(
+        run=run,
+        seq=seq,
+        epoch=run.epoch,
+        type=EventType.RUN_FINISHED.value,
+        at=now.timestamp(),
+        data=json_text(data),
+    )
+    transaction.on_commit(partial(_ended, run, event))
+    return True
+
+
+def _changed(run: Run) -> None:
+    tell(project_group(run.project_id), "live.run", summary=summary(run))
+    run_wanted.send_robust(sender=Run, run_id=run.pk, status=RunStatus(run.status))
+
+
+def _ended(run: Run, event: Event) -> None:
+    text = event_text(
+        event.seq, event.type, at=event.at, step="", attempt=0, data=event.data, aside="{}"
+    )
+    tell(
+        run_group(run.pk),
+        "live.events",
+        run=run.pk.hex,
+        first=event.seq,
+        last=event.seq,
+        text=events_frame(run.pk, [text]),
+    )
+    tell(project_group(run.project_id), "live.run", summary=summary(run))

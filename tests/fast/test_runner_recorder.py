@@ -1,0 +1,310 @@
+"""The recorder: what runs tell is kept in order, once, and only from the runner that has the run."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from runner.engine.errors import Failure
+from runner.engine.events import Chunk, Event, EventType, RunStatus
+from runner.engine.execute import Execution
+from runner.engine.fake import FakeExecutor
+from runner.engine.plan import plan
+from runner.models import Artifact, Attempt, ReplayAnswer, Run, Step, Stream
+from runner.models import Event as Stored
+from runner.recorder import LeaseLost, RunJournal
+from runner.recorder.payload import LARGE, json_text, payload, restored
+from tests.graphs import chain
+from tests.runner_world import World, db, recording
+
+pytest_plugins = ["tests.runner_fixtures"]
+
+
+def event(type_: EventType, step: str = "", attempt: int = 0, **data: Any) -> Event:
+    return Event(run_id="", seq=0, type=type_, at=1e9, step=step, attempt=attempt, data=data)
+
+
+def started(step: str = "s") -> Event:
+    return event(EventType.STEP_STARTED, step, kind="predict", inputs={})
+
+
+def succeeded(step: str = "s", **outputs: Any) -> Event:
+    return event(EventType.STEP_SUCCEEDED, step, outputs=outputs, seconds=0.5, usage=None)
+
+
+def finished(status: RunStatus = RunStatus.SUCCEEDED, **data: Any) -> Event:
+    nothing = {"outputs": {}, "errors": [], "failure": None, "failed_step": "", "usage": {}}
+    return event(EventType.RUN_FINISHED, status=status, seconds=1.0, **{**nothing, **data})
+
+
+def failure(code: str = "server") -> Failure:
+    return Failure(code=code, message="No.", traceback="File '/secret'")
+
+
+def chunk(text: str, offset: int = 0, step: str = "s", call: int = 1) -> Chunk:
+    return Chunk(run_id="", step=step, attempt=1, call=call, field="y", offset=offset, text=text)
+
+
+async def told(world: World, *events: Event) -> Run:
+    """A run whose runner told these events."""
+    run, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        for each in events:
+            journal.append(each)
+        await recorder.close(journal)
+    return await db(Run.objects.get, pk=run.pk)
+
+
+async def execute(journal: RunJournal, executor: FakeExecutor, steps: int = 3) -> None:
+    await Execution(
+        plan(chain(steps)),
+        run_id="",
+        executors=(executor,),
+        journal=journal,
+        on_chunk=journal.chunk,
+    ).run({"x": "a"})
+
+
+async def test_a_run_is_recorded_with_its_steps_and_attempts(world: World) -> None:
+    run, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        await execute(journal, FakeExecutor(otherwise=lambda call: {"y": call.inputs["x"] + "+"}))
+        await recorder.close(journal)
+    run = await db(Run.objects.get, pk=run.pk)
+    assert (run.status, run.outputs, run.owner) == ("succeeded", {"y": "a+++"}, "")
+    steps = await db(lambda: list(Step.objects.values_list("path", "status", "backend")))
+    assert steps == [(f"s{n}", "succeeded", "native") for n in range(3)]
+    assert await db(Attempt.objects.filter(run=run, status="succeeded", number=1).count) == 3
+
+
+async def test_events_are_numbered_in_the_order_they_were_told(world: World) -> None:
+    run = await told(world, *(started(f"s{n}") for n in range(50)))
+    stored = await db(lambda: list(Stored.objects.filter(run=run).values_list("seq", "step")))
+    assert stored == [(n + 1, f"s{n}") for n in range(50)]
+    assert run.last_seq == 50
+
+
+async def test_a_commit_returns_when_its_events_are_there(world: World) -> None:
+    _, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        await journal.commit()
+        assert await db(Stored.objects.count) == 1
+
+
+async def test_what_nobody_waits_for_is_written_soon(world: World) -> None:
+    _, state = await db(world.claimed)
+    async with recording() as recorder:
+        recorder.open(state).append(started())
+        async with asyncio.timeout(2):
+            while not await db(Step.objects.exists):
+                await asyncio.sleep(0.001)
+
+
+async def test_commits_at_the_same_time_share_a_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runner.recorder import recorder as module
+
+    batches: list[int] = []
+    write = module.write
+    monkeypatch.setattr(module, "write", lambda parts: (batches.append(len(parts)), write(parts)))
+    states = [(await db(world.claimed))[1] for _ in range(20)]
+    async with recording(linger=60.0) as recorder:
+        journals = [recorder.open(state) for state in states]
+        for journal in journals:
+            journal.append(started())
+        await asyncio.gather(*(journal.commit() for journal in journals))
+    assert sum(batches) == 20
+    assert len(batches) <= 2
+
+
+async def test_a_runner_that_lost_its_run_writes_nothing_and_is_told(world: World) -> None:
+    run, state = await db(world.claimed)
+    _, other = await db(world.claimed)
+    lost: list[str] = []
+    async with recording() as recorder:
+        journal = recorder.open(state, lambda error: lost.append(error.code))
+        theirs = recorder.open(other)
+        journal.append(started())
+        await journal.commit()
+        await db(Run.objects.filter(pk=run.pk).update, epoch=2)
+        journal.append(succeeded())
+        theirs.append(started())
+        with pytest.raises(LeaseLost):
+            await journal.commit()
+        await theirs.commit()
+        journal.append(finished())
+    assert lost == ["lease_lost"]
+    assert await db(Stored.objects.filter(run=run).count) == 1
+    assert (await db(Step.objects.get, run=run)).status == "running"
+    assert await db(Stored.objects.exclude(run=run).count) == 1
+
+
+async def test_a_deleted_run_takes_nothing_along(world: World) -> None:
+    run, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        await db(run.delete)
+        journal.append(started())
+        with pytest.raises(LeaseLost):
+            await journal.commit()
+
+
+async def test_retries_are_attempts(world: World) -> None:
+    await told(
+        world,
+        started(),
+        event(EventType.STEP_ROUTED, "s", backend="native", reason="it can"),
+        event(EventType.ATTEMPT_FAILED, "s", 1, failure=failure(), wait=0.5),
+        event(EventType.ATTEMPT_FAILED, "s", 2, failure=failure("timeout"), wait=1.0),
+        succeeded(),
+    )
+    attempts = await db(
+        lambda: list(Attempt.objects.values_list("number", "status", "failure_code", "wait"))
+    )
+    assert attempts == [
+        (1, "failed", "server", 0.5),
+        (2, "failed", "timeout", 1.0),
+        (3, "succeeded", "", None),
+    ]
+    assert (await db(Step.objects.get)).attempt_count == 3
+
+
+async def test_the_other_backend_is_another_attempt(world: World) -> None:
+    await told(
+        world,
+        started(),
+        event(EventType.STEP_ROUTED, "s", backend="native", reason=""),
+        event(EventType.STEP_ROUTED, "s", backend="dspy", reason="native failed"),
+        event(EventType.STEP_FAILED, "s", failure=failure(), seconds=1.0, usage=None),
+    )
+    attempts = await db(lambda: list(Attempt.objects.values_list("backend", "status")))
+    assert attempts == [("native", "failed"), ("dspy", "failed")]
+    step = await db(Step.objects.get)
+    assert (step.backend, step.reason, step.failure_code) == ("dspy", "native failed", "server")
+
+
+async def test_tokens_and_cost_add_up_on_the_run(world: World) -> None:
+    usage = {"input_tokens": 3, "output_tokens": 2, "cost": 0.5}
+    run = await told(world, *(event(EventType.LM_CALL, "s", usage=usage) for _ in range(2)))
+    assert (run.input_tokens, run.output_tokens, run.cost, run.lm_calls) == (6, 4, 1.0, 2)
+
+
+async def test_a_large_value_is_kept_once_beside_the_events(world: World) -> None:
+    large = "x" * (LARGE + 1)
+    run = await told(world, succeeded(text=large, n=1), succeeded("t", text=large))
+    (artifact,) = await db(lambda: list(Artifact.objects.filter(run=run)))
+    assert artifact.value == large
+    stored = await db(Stored.objects.get, step="s")
+    assert stored.value["outputs"] == {"text": None, "n": 1}
+    assert stored.artifact_hashes == {"outputs/text": artifact.hash}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"outputs": {"a": "x" * LARGE, "b": 1}},
+        {"outputs": {str(n): "x" * 1000 for n in range(100)}},
+        {"messages": ["x" * LARGE], "outputs": {}},
+        {"outputs": {"text": None, "$artifact": "0" * 64}},
+    ],
+)
+def test_what_was_put_aside_comes_back(data: dict[str, Any]) -> None:
+    import msgspec
+
+    stored = payload(data)
+    assert len(stored.text) <= 2 * LARGE
+    values = {digest: msgspec.json.decode(text) for digest, text in stored.texts.items()}
+    assert restored(msgspec.json.decode(stored.text), stored.aside, values) == data
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a\ud800b", '"a?b"'),
+        (2**70, str(2**70)),
+        (float("nan"), "null"),
+        ({1: object}, '{"1":"<class \'object\'>"}'),
+        ("\x00", '"\\u0000"'),
+    ],
+)
+def test_what_json_cannot_carry_does_not_lose_the_run(value: Any, text: str) -> None:
+    assert json_text(value) == text
+
+
+async def test_text_is_stored_while_it_streams_and_whole_at_the_end(world: World) -> None:
+    run, state = await db(world.claimed)
+    async with recording(snapshot=0.001) as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        journal.chunk(chunk("Hel"))
+        async with asyncio.timeout(2):
+            while not await db(Stream.objects.filter(text="Hel", closed_seq=None).exists):
+                await asyncio.sleep(0.001)
+        journal.chunk(chunk("Hello", 0))  # what came twice counts once
+        journal.append(succeeded(y="Hello"))
+        await recorder.close(journal)
+    stream = await db(Stream.objects.get, run=run)
+    assert (stream.text, stream.closed_seq) == ("Hello", 2)
+
+
+async def test_a_retracted_call_keeps_its_text_apart(world: World) -> None:
+    _, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        journal.chunk(chunk("bad", call=1))
+        journal.append(event(EventType.RETRACT, "s", 1, call=1, reason="server"))
+        journal.chunk(chunk("good", call=2))
+        journal.append(succeeded())
+        await recorder.close(journal)
+    streams = await db(lambda: list(Stream.objects.values_list("call", "text", "closed_seq")))
+    assert streams == [(1, "bad", 1), (2, "good", 2)]
+
+
+async def test_answers_are_durable_when_put_and_forgotten_at_the_end(world: World) -> None:
+    run, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        await journal.answer("key", '{"text":"a"}')
+        assert (await db(ReplayAnswer.objects.get, run=run)).value == '{"text":"a"}'
+        journal.append(finished(RunStatus.SUSPENDED))
+        await journal.commit()
+        assert await db(ReplayAnswer.objects.exists)
+    run, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        await journal.answer("key", "{}")
+        journal.append(finished())
+        await recorder.close(journal)
+    assert not await db(ReplayAnswer.objects.filter(run=run).exists)
+
+
+async def test_a_run_that_is_left_to_another_runner_tells_nothing_more(world: World) -> None:
+    _, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        journal.release()
+        journal.append(event(EventType.STEP_CANCELLED, "s", seconds=1.0))
+        await recorder.close(journal)
+    assert await db(lambda: list(Stored.objects.values_list("type", flat=True))) == ["step_started"]
+
+
+async def test_a_failure_of_one_run_does_not_keep_others_from_being_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, state = await db(world.claimed)
+    bad, broken = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journals = [recorder.open(state), recorder.open(broken)]
+        journals[0].append(started())
+        journals[1].append(started())
+        journals[1].answer_rows.append((None, None, None))
+        results = await asyncio.gather(*(j.commit() for j in journals), return_exceptions=True)
+    assert [getattr(result, "code", None) for result in results] == [None, "not_recorded"]
+    assert await db(Stored.objects.filter(run=good).count) == 1
+    assert await db(Stored.objects.filter(run=bad).count) == 0
