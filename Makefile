@@ -14,6 +14,9 @@ UV := $(VENV)/bin/uv
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(BENCH_VENV)/.installed
+# Scripts and styles: the packages they are made of, and what esbuild makes.
+NODE := node_modules/.installed
+DIST := static/dist/.built
 
 # The query reaches the program through the environment and as it was typed: neither make nor the
 # shell expands anything in it.
@@ -24,38 +27,40 @@ unexport query
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup run run_flagship test check test-fast test-protocol test-integration \
-	test-browser bench lock
+	test-browser test-canvas bench lock
 
 help: ## List the commands
 	@sed -nE 's/^([a-z_-]+):[^#]*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-setup: $(RUN) ## Install what DSPex needs to run
+setup: $(RUN) $(DIST) ## Install what DSPex needs to run
 
-run: run_flagship ## Run the flagship pipeline on the local model (the web pages come next)
+run: setup ## Serve DSPex on this machine; prints one address that signs you in
+	@$(PYTHON) manage.py up $(if $(port),--port '$(port)')
 
-run_flagship: $(RUN) ## The same with a query of yours: make run_flagship query="explain DSPy"
+run_flagship: $(RUN) ## The flagship pipeline in the terminal: make run_flagship query="explain DSPy"
 	@$(PYTHON) manage.py run_pipeline flagship --input "query=$$DSPEX_QUERY"
 
 test: check test-fast test-protocol test-integration test-browser ## Check everything, then run every test
 
-check: $(DEV) ## Style, types, floors, migrations and settings
+check: $(DEV) $(NODE) ## Style, types, floors, migrations and settings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PYTHON) manage.py makemigrations --check --dry-run
+	npm run --silent typecheck
 	DSPEX_ORIGINS=https://dspex.example $(PYTHON) manage.py check --deploy --fail-level WARNING
 
-test-fast test-protocol test-integration: test-%: $(DEV)
+test-fast test-protocol test-integration test-browser: test-%: $(DEV) $(DIST)
 	$(PYTHON) -m pytest tests/$*
 
-test-fast: ## Tests without processes, files or waiting
+test-fast: test-canvas ## Tests without processes, files or waiting
+test-canvas: $(NODE)
+	npm test --silent
 test-protocol: ## Tests of the wire: worker frames, providers' HTTP
 test-integration: ## Tests with real worker processes and the real local model
 
-test-browser: $(DEV) ## Tests in Chromium (none yet: there are no pages)
-	@if compgen -G 'tests/browser/test_*.py' > /dev/null; then $(PYTHON) -m pytest tests/browser; \
-	else echo 'There are no pages yet, so the browser layer has no tests.'; fi
+test-browser: ## Tests in real Chromium, against a real server and the real local model
 
 bench: $(BENCH) ## Measure against the goals and the peers; some of it: make bench only=engine,bridge
 	$(BENCH_VENV)/bin/python -m benchmarks $(if $(only),--only '$(only)')
@@ -90,6 +95,17 @@ $(RUN): requirements.lock $(UV)
 
 $(DEV): requirements-dev.lock $(RUN)
 	$(SYNC) --python $(PYTHON) requirements-setup.lock requirements-dev.lock
+	@touch $@
+
+$(NODE): package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null || { \
+	  echo 'DSPex needs Node 20 or newer with npm to build its pages. Install it, then run' \
+	    'this again.' >&2; exit 1; }
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(DIST): $(NODE) package.json tsconfig.json $(shell find static/src -type f)
+	@npm run --silent build
 	@touch $@
 
 $(BENCH): requirements-bench.lock requirements.lock $(UV)

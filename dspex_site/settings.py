@@ -65,6 +65,8 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
+            # Icons, dates and the like, in every template without a `load`.
+            "builtins": ["dspex_site.look"],
         },
     },
 ]
@@ -94,12 +96,19 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "pipelines:home"
+LOGOUT_REDIRECT_URL = "sign_in"
 
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static" / "dist"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "dspex_site.static_files.VersionedStaticFiles"},
+}
 
 # Browsers keep cookies per host, whatever the port: our own names, or two Django sites on one machine
 # would sign each other out.
@@ -122,3 +131,5 @@ SECURE_CSP = {
 # HTTPS ends at a proxy in front: redirecting to it and HSTS are the proxy's, and we trust no header
 # of a request to say that it came by HTTPS.
 SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
+# Scripts and styles are built into a directory that is not there before.
+SILENCED_SYSTEM_CHECKS += ["staticfiles.W004"]

@@ -54,7 +54,7 @@ def _project_choice(user: Person, action: Action) -> "forms.ModelChoiceField[Pro
     roles = [role for role, actions in ALLOWED_TO.items() if action in actions]
     found = Project.objects.visible_to(user)
     if not user.is_superuser:
-        found = found.filter(memberships__user=user, memberships__role__in=roles)
+        found = found.filter(memberships__user=user.pk, memberships__role__in=roles)
     return forms.ModelChoiceField(
         queryset=found.distinct(),
         required=False,
@@ -73,7 +73,8 @@ class InProject(PageForm):
     def __init__(self, user: Person, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         choice = _project_choice(user, self.action)
-        personal = getattr(user, "pk", None) and choice.queryset.filter(personal_of=user.pk).first()
+        assert choice.queryset is not None
+        personal = choice.queryset.filter(personal_of=user.pk).first()
         if personal:
             choice.empty_label, choice.initial = None, personal
         self.fields["project"] = choice
@@ -112,8 +113,8 @@ class ImportPipelineForm(InProject):
         widget=forms.Textarea(attrs={"rows": 3, "class": "input mono", "spellcheck": "false"}),
     )
 
-    def clean_file(self) -> UploadedFile | None:
-        file: UploadedFile | None = self.cleaned_data["file"]
+    def clean_file(self) -> "UploadedFile[Any] | None":
+        file: UploadedFile[Any] | None = self.cleaned_data["file"]
         if file and (file.size or 0) > codec.MAX_TEXT:
             raise ValidationError(
                 f"The file is {file.size:,} bytes long; {codec.MAX_TEXT:,} is the limit. "
@@ -130,7 +131,8 @@ class ImportPipelineForm(InProject):
     def content(self) -> str | bytes:
         """What to import; call it on a valid form."""
         file = self.cleaned_data["file"]
-        return file.read() if file else self.cleaned_data["text"]
+        content: str | bytes = file.read() if file else self.cleaned_data["text"]
+        return content
 
 
 # Signatures
@@ -186,11 +188,21 @@ class ManyFiles(forms.FileInput):
     allow_multiple_selected = True
 
 
+class ManyFilesField(forms.FileField):
+    """A list of files, each of which is checked as one would be."""
+
+    widget = ManyFiles
+
+    def clean(self, data: Any, initial: Any = None) -> Any:
+        check = super().clean
+        return [check(each, initial) for each in (data if isinstance(data, list) else [data])]
+
+
 class UploadForm(PageForm):
-    """Documents from files. Which ones they hold is read by `views.document_files`."""
+    """Documents from files. What they hold is read by `views.document_files`."""
 
     HOW = (("add", "Add to the documents"), ("replace", "Replace all documents"))
-    files = forms.FileField(
+    documents = ManyFilesField(
         label="Files",
         widget=ManyFiles(attrs={"accept": ".txt,.md,.markdown,.csv,.jsonl"}),
         help_text="Text and Markdown: one document a file. CSV and JSON Lines: one a row, with a "
@@ -210,6 +222,15 @@ class LMProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at
             *("format", "structured", "temperature", "max_tokens", "concurrency", "timeout"),
             *("retries", "input_price", "output_price", "settings"),
         ]
+        labels = {
+            "is_default": "Default of the project",
+            "base_url": "Address",
+            "credential": "Key",
+            "structured": "Structured answers",
+            "timeout": "Timeout",
+            "input_price": "Price of input",
+            "output_price": "Price of output",
+        }
         widgets = {
             "settings": forms.Textarea(
                 attrs={"rows": 3, "class": "input mono", "spellcheck": "false"}
@@ -218,9 +239,10 @@ class LMProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at
 
     def __init__(self, *args: Any, user: Person, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fields["credential"].queryset = Credential.objects.visible_to(user).filter(  # type: ignore[attr-defined]
-            project=self.instance.project
-        )
+        keys = self.fields["credential"]
+        assert isinstance(keys, forms.ModelChoiceField)
+        keys.queryset = Credential.objects.visible_to(user).filter(project=self.instance.project)
+        keys.empty_label = "No key"
         self.fields["model"].help_text = "The provider's name for it."
         _dress(self)
 
@@ -229,6 +251,26 @@ class LMProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at
         for name in self._meta.fields or ():
             if name in self.cleaned_data:
                 setattr(self.instance, name, self.cleaned_data[name])
+
+
+class NewLMProfileForm(InProject):
+    """The first few fields; the rest has defaults that the profile's own page changes."""
+
+    action = Action.MANAGE_LM_PROFILES
+    name = _one_line(
+        "Name",
+        100,
+        help_text="What nodes call it.",
+        widget=forms.TextInput(attrs={"autofocus": True}),
+    )
+    adapter = forms.ChoiceField(choices=LMProfile.Adapter.choices)
+    model = _one_line("Model", 200, required=False, help_text="The provider's name for it.")
+    base_url = _one_line(
+        "Address",
+        2_000,
+        required=False,
+        help_text="On an approved host: https://api.example.com/v1",
+    )
 
 
 class NewCredentialForm(InProject):

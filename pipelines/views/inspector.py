@@ -1,0 +1,243 @@
+"""The inspector: the form for one node, and the check of one field while it is typed."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+from pydantic import BaseModel, ValidationError
+
+from pipelines.graph import sandbox
+from pipelines.graph import signature as signatures
+from pipelines.graph.codec import plain
+from pipelines.graph.graph import Graph, GraphError, Node
+from pipelines.graph.kinds import KINDS
+from pipelines.graph.policy import StepPolicy
+from pipelines.graph.ports import node_ports
+from pipelines.models import Collection, LMProfile, Pipeline
+from pipelines.permissions import Action, can, get_or_404
+from pipelines.services.references import BUILT_IN_COLLECTIONS, BUILT_IN_PROFILES
+from pipelines.views.inspector_fields import (
+    UNSET,
+    BadValue,
+    FormField,
+    errors_in,
+    form_fields,
+    is_rare,
+    read_text,
+)
+from pipelines.views.kind_looks import backend_of, look_of
+from pipelines.views.requests import person
+from pipelines.views.type_look import chips_of, port_chips
+
+type Option = tuple[str, str]
+
+
+@require_safe
+@never_cache
+def node(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
+    """The form for a node. It never saves: what changes goes out as operations."""
+    pipeline, graph, found = _node(request, pk, node_id)
+    user = person(request)
+    kind = KINDS.get(found.kind)
+    fields = form_fields(kind.config, found.config) if kind else []
+    context = {
+        "pipeline": pipeline,
+        "node": found,
+        "kind": kind,
+        "look": look_of(found.kind),
+        "backend": backend_of(found),
+        "readonly": pipeline.archived or not can(user, Action.EDIT, pipeline),
+        "fields": [_with_feedback(graph, found, each) for each in fields if not is_rare(each)],
+        "rare": [(each, {}) for each in fields if is_rare(each)],
+        "policy": _policy(found) if kind else [],
+        "profiles": _with(_profiles(pipeline), found.config.get("lm")),
+        "collections": _with(_collections(pipeline), found.config.get("collection")),
+    }
+    return render(request, "pipelines/inspector.html", context)
+
+
+@require_POST
+@never_cache
+def check(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
+    """What a field would mean with this text in it: chips, a preview, or the error. Stores nothing."""
+    _, graph, found = _node(request, pk, node_id)
+    part, name = request.POST.get("part", ""), request.POST.get("field", "")
+    model = _model(found, part)
+    if model is None or name not in model.model_fields:
+        raise Http404("There is no such field.")
+    context = _checked(graph, found, part, model, name, request.POST.get("value", ""))
+    return render(request, "pipelines/inspector.html#feedback", context)
+
+
+@require_safe
+@never_cache
+def whole(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """The inspector when nothing is selected: the pipeline itself."""
+    pipeline = get_or_404(
+        person(request), Action.VIEW, Pipeline.objects.select_related("project", "draft"), pk=pk
+    )
+    graph = pipeline.draft.graph
+    context = {
+        "pipeline": pipeline,
+        "counts": {"nodes": len(graph.nodes), "edges": len(graph.edges)},
+        "readonly": pipeline.archived or not can(person(request), Action.EDIT, pipeline),
+    }
+    return render(request, "pipelines/inspector.html#whole", context)
+
+
+def _node(request: HttpRequest, pk: UUID, node_id: str) -> tuple[Pipeline, Graph, Node]:
+    pipeline = get_or_404(
+        person(request), Action.VIEW, Pipeline.objects.select_related("project", "draft"), pk=pk
+    )
+    graph = pipeline.draft.graph
+    if node_id not in graph.nodes:
+        raise Http404("There is no such node.")
+    return pipeline, graph, graph.nodes[node_id]
+
+
+def _model(found: Node, part: str) -> type[BaseModel] | None:
+    if part == "policy":
+        return StepPolicy
+    kind = KINDS.get(found.kind)
+    return kind.config if kind and part == "config" else None
+
+
+def _policy(found: Node) -> list[FormField]:
+    """The policy's fields, with only those backends that the kind has."""
+    kind = KINDS[found.kind]
+    fields = form_fields(StepPolicy, found.policy)
+    if len(kind.backends) < 2:
+        fields = [each for each in fields if each.name != "backend"]
+    if "engine" in kind.backends:
+        engine_ignores = ("cache", "backend", "retries", "backoff", "jitter", "retry")
+        fields = [each for each in fields if each.name not in engine_ignores]
+    order = ("timeout", "retries", "on_error", "cache", "backend")
+    return sorted(fields, key=lambda each: order.index(each.name) if each.name in order else 9)
+
+
+def _checked(
+    graph: Graph, found: Node, part: str, model: type[BaseModel], name: str, text: str
+) -> dict[str, Any]:
+    """What the feedback partial needs. `value` is JSON; None: the field is taken away."""
+    stored = found.policy if part == "policy" else found.config
+    try:
+        value = read_text(model, name, text)
+    except BadValue as bad:
+        return {"error": str(bad)}
+    values = {key: item for key, item in plain(stored).items() if key != name}
+    if value is not UNSET:
+        values[name] = value
+    errors = errors_in(model, values)
+    # What only now goes wrong with the whole is this field's doing.
+    whole = errors.get("signature", "") if "signature" not in errors_in(model, stored) else ""
+    error = errors.get(name, "") or whole
+    widget = next(each.widget for each in form_fields(model, values) if each.name == name)
+    changed = Node(id=found.id, kind=found.kind, config=values, parent=found.parent)
+    feedback = _feedback(graph, changed, widget, str(text)) if part == "config" else {}
+    valid = not error
+    return {
+        **feedback,
+        "error": feedback.get("error") or error,
+        "valid": valid,
+        "value": json.dumps(value) if valid and value is not UNSET else None,
+    }
+
+
+def _with_feedback(graph: Graph, found: Node, each: FormField) -> tuple[FormField, dict[str, Any]]:
+    feedback = _feedback(graph, found, each.widget, each.text)
+    return each, {**feedback, "error": feedback.get("error") or each.error}
+
+
+def _feedback(graph: Graph, found: Node, widget: str, text: str) -> dict[str, Any]:
+    if widget == "signature":
+        return _signature_feedback(graph, found, text)
+    if widget == "template":
+        return _template_feedback(text, _samples(graph, found))
+    return {}
+
+
+def _signature_feedback(graph: Graph, found: Node, text: str) -> dict[str, Any]:
+    """Chips of the fields, also those that the kind adds; or where the text goes wrong."""
+    config = found.config
+    types = config.get("types") or {}
+    try:
+        parsed = signatures.parse(text, types=types if isinstance(types, Mapping) else {})
+    except signatures.SignatureError as error:
+        return {"error": worded(error)}
+    outputs = chips_of(parsed.outputs.values())
+    try:
+        added = port_chips(node_ports(graph, found).outputs, parsed.outputs)
+    except (ValidationError, GraphError):
+        added = []
+    return {"inputs": chips_of(parsed.inputs.values()), "outputs": [*added, *outputs]}
+
+
+def worded(error: signatures.SignatureError) -> str:
+    """The message with its place, as an editor counts."""
+    line = error.text.count("\n", 0, error.position) + 1
+    column = error.position - (error.text.rfind("\n", 0, error.position) + 1) + 1
+    place = f"Line {line}, column {column}" if "\n" in error.text else f"Column {column}"
+    return f"{place}: {error.message}"
+
+
+def _template_feedback(text: str, samples: Mapping[str, Any]) -> dict[str, Any]:
+    """The names that the template reads, and how it comes out with a sample for each."""
+    try:
+        names = sandbox.variables(text)
+    except sandbox.SandboxError:
+        return {}  # the config's own check says it
+    try:
+        values = {name: samples.get(name, f"‹{name}›") for name in names}
+        return {"names": names, "preview": sandbox.render(text, values)[:2_000]}
+    except sandbox.SandboxError as error:
+        return {"names": names, "note": str(error)}
+
+
+def _samples(graph: Graph, found: Node) -> dict[str, Any]:
+    """By input, something of the type that arrives there."""
+    samples = {}
+    for edge in graph.edges_into(found.id):
+        try:
+            port = node_ports(graph, graph.node(edge.source)).output(edge.source_port)
+        except (ValidationError, GraphError):
+            continue
+        if port is not None:
+            samples[edge.target_port] = _sample(port.type, edge.target_port)
+    return samples
+
+
+def _sample(type_text: str, name: str) -> Any:
+    if type_text.startswith("list["):
+        inner = type_text.removeprefix("list[").removesuffix("]")
+        return [_sample(inner, f"{name} {number}") for number in (1, 2)]
+    if type_text.startswith("dict["):
+        return {key: f"‹{key}›" for key in ("title", "text", "score")}
+    plain_types: dict[str, Any] = {"int": 1, "float": 0.5, "bool": True}
+    return plain_types.get(type_text, f"‹{name}›")
+
+
+def _profiles(pipeline: Pipeline) -> list[Option]:
+    rows = LMProfile.objects.within(pipeline.project).only("name", "model", "is_default")
+    found = {name: name for name in sorted(BUILT_IN_PROFILES)}
+    found |= {row.name: " · ".join(filter(None, (row.name, row.model))) for row in rows}
+    return [("", "Default profile"), *found.items()]
+
+
+def _collections(pipeline: Pipeline) -> list[Option]:
+    rows = Collection.objects.within(pipeline.project).only("name", "document_count")
+    found = {name: name for name in sorted(BUILT_IN_COLLECTIONS)}
+    found |= {row.name: f"{row.name} · {row.document_count:,} documents" for row in rows}
+    return list(found.items())
+
+
+def _with(options: list[Option], named: Any) -> list[Option]:
+    """With what the node names, should it be gone: the choice must not change by being shown."""
+    known = {value for value, _ in options}
+    if isinstance(named, str) and named not in known:
+        return [*options, (named, f"{named} · not there")]
+    return options

@@ -1,0 +1,154 @@
+"""The editor's run panel: a form of the pipeline's inputs, and the run that it starts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from pipelines.graph.graph import Graph, GraphError, Port
+from pipelines.graph.ports import node_ports
+from pipelines.models import Pipeline
+from pipelines.models.errors import PipelinesError
+from pipelines.permissions import Action, can, get_or_404
+from pipelines.views.requests import body_json, person
+from runner.engine.errors import RunnerError
+from runner.host import InvalidPipeline
+from runner.models import Run
+from runner.services import start_run
+from runner.views import figures
+from runner.views.timeline import titles_of
+
+PREFIX = "input-"
+PREFILLED = 20_000
+"""Characters of an earlier input that are offered again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An input of the pipeline as a field of the form. `widget`: text, line or yes_no."""
+
+    name: str
+    type: str
+    widget: str
+    required: bool
+    hint: str
+    text: str
+
+
+@require_safe
+@never_cache
+def panel(request: HttpRequest, pk: UUID) -> HttpResponse:
+    pipeline = _pipeline(request, pk, Action.VIEW)
+    user = person(request)
+    mine = Run.objects.filter(pipeline=pipeline, author=user.pk) if user.pk else Run.objects.none()
+    last = mine.order_by("-created_at").only("inputs").first()
+    context = {
+        "pipeline": pipeline,
+        "fields": _fields(given(pipeline.draft.graph), last.inputs if last else {}),
+        "may_run": can(user, Action.RUN, pipeline) and not pipeline.archived,
+    }
+    return render(request, "runner/panel.html", context)
+
+
+@require_POST
+def start(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Run the draft as it is now: with {inputs} as JSON, or with the fields of the panel's form.
+
+    A form is answered with the panel's part that follows the run.
+    """
+    pipeline = _pipeline(request, pk, Action.RUN)
+    as_json = request.content_type == "application/json"
+    inputs = _json_inputs(request) if as_json else _form_inputs(request, pipeline.draft.graph)
+    try:
+        run = start_run(user=person(request), pipeline=pipeline, inputs=inputs)
+    except (GraphError, PipelinesError, RunnerError) as error:
+        said = _messages(error)
+        if as_json:
+            return JsonResponse({"code": error.code, "messages": said}, status=422)
+        return render(request, "runner/panel.html#refused", {"messages_": said}, status=422)
+    url = reverse("runner:run", args=[run.pk])
+    if as_json:
+        return JsonResponse({"run": str(run.pk), "url": url}, status=201)
+    context = {
+        "run": run,
+        "short": figures.short_id(run.pk),
+        "titles": titles_of(run.version.graph),
+        "titles_id": f"titles-{run.pk}",
+    }
+    return render(request, "runner/panel.html#started", context)
+
+
+def given(graph: Graph) -> tuple[Port, ...]:
+    """What the pipeline asks for; nothing while its input node is broken or missing."""
+    node = next((node for node in graph.children(None) if node.kind == "input"), None)
+    try:
+        return node_ports(graph, node).outputs if node else ()
+    except (GraphError, ValueError):
+        return ()
+
+
+def _fields(ports: tuple[Port, ...], before: Mapping[str, Any]) -> list[Asked]:
+    return [
+        Asked(
+            name=port.name,
+            type=port.type,
+            widget=_WIDGETS.get(port.type, "text"),
+            required=port.required,
+            hint=port.description,
+            text=_text(before.get(port.name, port.default))[:PREFILLED],
+        )
+        for port in ports
+    ]
+
+
+_WIDGETS = {"int": "line", "float": "line", "bool": "yes_no"}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _json_inputs(request: HttpRequest) -> dict[str, Any]:
+    inputs = body_json(request).get("inputs", {})
+    if not isinstance(inputs, dict):
+        raise BadRequest("inputs is a JSON object.")
+    return inputs
+
+
+def _form_inputs(request: HttpRequest, graph: Graph) -> dict[str, Any]:
+    """What was typed, as values. An empty field is no value."""
+    typed = {port.name: request.POST.get(PREFIX + port.name, "") for port in given(graph)}
+    types = {port.name: port.type for port in given(graph)}
+    return {name: _value(text, types[name]) for name, text in typed.items() if text.strip()}
+
+
+def _value(text: str, type_: str) -> Any:
+    """Text stays text; the rest is JSON. What is neither goes on as text, and is refused by its type."""
+    text = text.replace("\r\n", "\n")
+    if type_ == "str":
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _messages(error: Exception) -> list[str]:
+    if isinstance(error, InvalidPipeline):
+        return [str(problem) for problem in error.problems]
+    return [str(error)]
+
+
+def _pipeline(request: HttpRequest, pk: UUID, action: Action) -> Pipeline:
+    found = Pipeline.objects.select_related("project", "draft")
+    return get_or_404(person(request), action, found, pk=pk)

@@ -1,0 +1,248 @@
+/** The inspector: the server draws the form and checks what is typed; what is valid goes out as an
+ * operation, what is not stays in its box. */
+
+import type { Json, Operation } from "./types";
+
+interface Htmx {
+  ajax(verb: string, path: string, options: object): Promise<void>;
+}
+
+export interface Addresses {
+  whole: string;
+  node: string;
+  check: string;
+}
+
+const CHECK_AFTER = 120;
+const SAVE_AFTER = 500;
+
+type Part = "config" | "policy";
+
+interface Field {
+  element: HTMLElement;
+  part: Part;
+  name: string;
+  widget: string;
+}
+
+export class Inspector {
+  private shown: string | null | undefined;
+  private turn = 0;
+  private loading: Promise<void> = Promise.resolve();
+  private readonly timers = new Map<string, ReturnType<typeof setTimeout>>();
+  private readonly saving = new Map<string, () => void>();
+  private readonly checks = new Map<string, number>();
+
+  constructor(
+    private readonly panel: HTMLElement,
+    private readonly addresses: Addresses,
+    private readonly edit: (operation: Operation) => void,
+    private readonly act: (what: "duplicate" | "remove") => void,
+    private readonly stored: (node: string, part: Part, field: string) => Json | undefined,
+  ) {
+    panel.addEventListener("input", (event) => this.typed(event));
+    panel.addEventListener("focusout", () => this.flush());
+    panel.addEventListener("click", (event) => this.clicked(event));
+    panel.addEventListener("submit", (event) => event.preventDefault());
+  }
+
+  /** The node that is shown; null for the pipeline as a whole. */
+  get node(): string | null {
+    return this.shown ?? null;
+  }
+
+  /** Resolves when the form is there. */
+  show(node: string | null, ready: Promise<void> = Promise.resolve()): Promise<void> {
+    if (node === this.shown) return this.loading;
+    this.flush();
+    this.shown = node;
+    this.loading = this.load(ready);
+    return this.loading;
+  }
+
+  /** Draws the form anew, unless somebody is typing in it. */
+  async refresh(): Promise<void> {
+    if (!this.panel.contains(document.activeElement)) await this.load(Promise.resolve());
+  }
+
+  async several(count: number): Promise<void> {
+    this.flush();
+    this.shown = undefined;
+    this.turn++;
+    const text = document.createElement("div");
+    text.className = "empty";
+    const title = document.createElement("h3");
+    title.textContent = `${count} nodes selected`;
+    const hint = document.createElement("p");
+    hint.textContent = "Drag or press an arrow key with Shift to move them. Select one to configure it.";
+    text.append(title, hint);
+    this.panel.replaceChildren(text);
+  }
+
+  focusLabel(): void {
+    const label = this.panel.querySelector<HTMLInputElement>("[name=label]");
+    label?.focus();
+    label?.select();
+  }
+
+  focusField(name: string): void {
+    const field = this.panel.querySelector<HTMLElement>(`[data-field="${CSS.escape(name)}"]`);
+    field?.querySelector<HTMLElement>("input, textarea, select")?.focus();
+  }
+
+  /** Sends what has been typed and is valid without waiting for a pause. */
+  flush(): void {
+    for (const save of [...this.saving.values()]) save();
+  }
+
+  private async load(ready: Promise<void>): Promise<void> {
+    const turn = ++this.turn;
+    const node = this.shown;
+    // A new node is on the server only when its operation is.
+    await ready.catch(() => {});
+    if (turn !== this.turn) return;
+    const address = node ? this.addresses.node.replace("NODE", node) : this.addresses.whole;
+    await htmx().ajax("GET", address, { target: this.panel, swap: "innerHTML" });
+  }
+
+  private typed(event: Event): void {
+    const target = event.target as HTMLInputElement;
+    if (target.name === "label" && this.node) {
+      const node = this.node;
+      this.later("label", () => this.edit({ op: "rename", node, label: target.value.trim() }));
+    } else if (target.name === "description") {
+      this.later("description", () => this.edit({ op: "describe", description: target.value }));
+    } else {
+      const field = fieldOf(target);
+      if (field) this.check(field);
+    }
+  }
+
+  private check(field: Field): void {
+    const key = `${field.part}/${field.name}`;
+    const node = this.node;
+    if (!node) return;
+    this.saving.delete(key);
+    clearTimeout(this.timers.get(key));
+    const number = (this.checks.get(key) ?? 0) + 1;
+    this.checks.set(key, number);
+    this.timers.set(
+      key,
+      setTimeout(async () => {
+        await this.ask(node, field);
+        if (this.checks.get(key) === number) this.judge(node, key, field);
+      }, CHECK_AFTER),
+    );
+  }
+
+  private ask(node: string, field: Field): Promise<void> {
+    const values = { part: field.part, field: field.name, value: textOf(field) };
+    const said = field.element.querySelector(".said");
+    return htmx().ajax("POST", this.addresses.check.replace("NODE", node), {
+      source: field.element,
+      target: said,
+      swap: "innerHTML",
+      values,
+    });
+  }
+
+  /** The server has said whether the text is a value; if so, it is saved after a pause. */
+  private judge(node: string, key: string, field: Field): void {
+    const said = field.element.querySelector<HTMLElement>(".said > [data-valid]");
+    const box = field.element.querySelector("input, textarea, select");
+    if (!said) {
+      box?.setAttribute("aria-invalid", "true");
+      return;
+    }
+    box?.removeAttribute("aria-invalid");
+    const op = field.part === "policy" ? "set_policy" : "set_config";
+    const operation: Operation = { op, node, field: field.name };
+    const value = said.dataset.value;
+    if (value !== undefined) operation.value = JSON.parse(value) as Json;
+    this.later(key, () => {
+      const before = this.stored(node, field.part, field.name);
+      if (JSON.stringify(before) !== JSON.stringify(operation.value)) this.edit(operation);
+    });
+  }
+
+  private later(key: string, save: () => void): void {
+    clearTimeout(this.timers.get(key));
+    const once = () => {
+      clearTimeout(this.timers.get(key));
+      this.saving.delete(key);
+      save();
+    };
+    this.saving.set(key, once);
+    this.timers.set(key, setTimeout(once, SAVE_AFTER));
+  }
+
+  private clicked(event: Event): void {
+    const target = event.target as Element;
+    const does = target.closest<HTMLElement>("[data-does]")?.dataset.does;
+    if (does === "duplicate" || does === "remove") return this.act(does);
+    if (does !== "add-row" && does !== "remove-row") return;
+    const field = fieldOf(target);
+    const rows = field?.element.querySelector(".rows");
+    if (!field || !rows) return;
+    if (does === "remove-row") target.closest("li")?.remove();
+    else rows.append(newRow(rows));
+    if (does === "remove-row") this.check(field);
+    else rows.querySelector<HTMLInputElement>("li:last-child input")?.focus();
+  }
+}
+
+function htmx(): Htmx {
+  return (window as unknown as { htmx: Htmx }).htmx;
+}
+
+function fieldOf(target: Element): Field | null {
+  const element = target.closest<HTMLElement>("[data-field]");
+  if (!element) return null;
+  const { part, field = "", widget = "" } = element.dataset;
+  return { element, part: part === "policy" ? "policy" : "config", name: field, widget };
+}
+
+/** What stands in a field, as one text. */
+function textOf({ element, widget }: Field): string {
+  if (widget === "rows") return JSON.stringify(rowsOf(element));
+  if (widget === "switch") {
+    return String(element.querySelector<HTMLInputElement>("input")?.checked ?? false);
+  }
+  if (widget === "segments") {
+    return element.querySelector<HTMLInputElement>("input:checked")?.value ?? "";
+  }
+  return element.querySelector<HTMLInputElement>("input, textarea, select")?.value ?? "";
+}
+
+/** The fields of an interface, with what their rows don't show. Rows without a name are left out. */
+function rowsOf(element: HTMLElement): Json {
+  const text = element.querySelector("script")?.textContent || "[]";
+  const before = JSON.parse(text) as Record<string, Json>[];
+  return [...element.querySelectorAll<HTMLElement>("[data-row]")].flatMap((row) => {
+    const [name, type] = [...row.querySelectorAll("input")].map((input) => input.value.trim());
+    if (!name) return [];
+    return [{ ...before[Number(row.dataset.row)], name, type: type || "Any" }];
+  });
+}
+
+function newRow(rows: Element): HTMLElement {
+  const row = document.createElement("li");
+  row.dataset.row = "new";
+  for (const [label, value] of [["Name", ""], ["Type", "str"]] as const) {
+    const input = document.createElement("input");
+    input.className = "input mono";
+    input.setAttribute("aria-label", label);
+    input.spellcheck = false;
+    input.value = value;
+    row.append(input);
+  }
+  const pattern = rows.querySelector("[data-does=remove-row]");
+  const remove = (pattern?.cloneNode(true) ?? document.createElement("button")) as HTMLButtonElement;
+  remove.type = "button";
+  remove.className = "btn quiet sm icon";
+  remove.dataset.does = "remove-row";
+  remove.setAttribute("aria-label", "Remove this field");
+  if (!pattern) remove.textContent = "×";
+  row.append(remove);
+  return row;
+}

@@ -1,0 +1,18 @@
+/** What every page has: htmx, the theme, dialogs, shortcuts, toasts. */
+
+import "htmx.org";
+import "htmx.org/dist/ext/hx-ws.js";
+import { dialogs } from "./dialogs";
+import { goto } from "./goto";
+import { requests } from "./requests";
+import { shortcuts } from "./shortcuts";
+import { theme } from "./theme";
+import { toasts } from "./toasts";
+
+requests();
+theme();
+dialogs();
+goto();
+shortcuts();
+toasts();
+document.querySelector<HTMLFormElement>("form[data-sends-itself]")?.requestSubmit();

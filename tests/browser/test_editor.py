@@ -1,0 +1,282 @@
+"""The editor in a real browser against a real server: what people do, and what must not go wrong."""
+
+import re
+import uuid
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+
+from tests.browser.conftest import Server, watch
+
+ANALYSE = "chain_of_thought"
+
+
+def new_pipeline(page: Page, template: str = "Flagship") -> str:
+    """A pipeline from a template; its address."""
+    page.goto("/templates/")
+    page.get_by_role("button", name=re.compile(f"^{template}")).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill(f"{template} {uuid.uuid4().hex[:6]}")
+    dialog.get_by_role("button", name="Create pipeline").click()
+    page.wait_for_url(re.compile(r"/pipelines/[0-9a-f-]{36}/"))
+    expect(node(page, "input")).to_be_visible()
+    return page.url
+
+
+def node(page: Page, name: str) -> Locator:
+    return page.locator(f"pipeline-canvas [data-node='{name}']")
+
+
+def field(page: Page, name: str) -> Locator:
+    return page.locator(f"#inspector [data-field='{name}']")
+
+
+def choose(page: Page, name: str) -> None:
+    node(page, name).click()
+    expect(page.locator(f"#inspector form[data-node='{name}']")).to_be_visible()
+
+
+def saved(page: Page, revision: int) -> None:
+    expect(page.locator("#save-state")).to_have_text(f"Saved · rev {revision}")
+
+
+def test_the_printed_address_opens_on_the_gallery(page: Page) -> None:
+    page.goto("/templates/")
+    for name in ("Flagship", "Sort a message", "Find contact details", "Ask the documents"):
+        expect(page.get_by_role("button", name=re.compile(f"^{name}"))).to_be_visible()
+
+
+def test_a_change_is_saved_and_is_there_after_a_reload(page: Page) -> None:
+    new_pipeline(page)
+    choose(page, ANALYSE)
+    text = "keywords: list[str] -> analysis, score: float"
+    field(page, "signature").locator("textarea").fill(text)
+    saved(page, 1)
+    expect(node(page, ANALYSE)).to_contain_text("score")
+    page.reload()
+    choose(page, ANALYSE)
+    expect(field(page, "signature").locator("textarea")).to_have_value(text)
+
+
+def test_a_bad_value_stays_in_its_box_and_is_not_saved(page: Page) -> None:
+    new_pipeline(page)
+    choose(page, ANALYSE)
+    box = field(page, "signature").locator("textarea")
+    box.fill("keywords -> analysis: flaot")
+    expect(field(page, "signature")).to_contain_text("did you mean float")
+    expect(box).to_have_attribute("aria-invalid", "true")
+    page.wait_for_timeout(700)
+    saved(page, 0)
+    expect(box).to_have_value("keywords -> analysis: flaot")
+
+
+def test_a_node_is_added_named_undone_and_redone_by_keys_alone(page: Page) -> None:
+    new_pipeline(page)
+    page.keyboard.press("a")
+    page.keyboard.type("templ")
+    page.keyboard.press("Enter")
+    expect(node(page, "template_2")).to_be_focused()
+    saved(page, 1)
+    page.keyboard.press("F2")
+    expect(page.locator("#inspector [name=label]")).to_be_focused()
+    page.keyboard.type("Write up")
+    expect(node(page, "template_2")).to_contain_text("Write up")
+    saved(page, 2)
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Control+z")
+    saved(page, 3)
+    page.keyboard.press("Control+z")
+    expect(node(page, "template_2")).to_have_count(0)
+    page.keyboard.press("Control+Shift+z")
+    page.keyboard.press("Control+y")
+    expect(node(page, "template_2")).to_contain_text("Write up")
+
+
+def test_keys_are_letters_while_one_types(page: Page) -> None:
+    new_pipeline(page)
+    choose(page, ANALYSE)
+    label = page.locator("#inspector [name=label]")
+    label.fill("")
+    label.press_sequentially("Say a?")
+    label.press("Delete")
+    label.press("Backspace")
+    expect(label).to_have_value("Say a")
+    expect(node(page, ANALYSE)).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_kind_is_dragged_onto_the_canvas(page: Page) -> None:
+    new_pipeline(page, "Sort a message")
+    kind = page.locator(".palette [data-kind=lm]")
+    kind.drag_to(page.locator("pipeline-canvas"), target_position={"x": 400, "y": 420})
+    expect(node(page, "lm")).to_be_visible()
+    saved(page, 1)
+
+
+def test_deleting_can_be_taken_back(page: Page) -> None:
+    new_pipeline(page)
+    choose(page, "template")
+    page.locator("#inspector").get_by_role("button", name="Remove").click()
+    expect(node(page, "template")).to_have_count(0)
+    expect(page.locator("#problem-count")).to_have_text("1")
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(node(page, "template")).to_be_visible()
+    expect(page.locator("#problem-count")).to_be_hidden()
+
+
+def test_a_problem_leads_to_its_node(page: Page) -> None:
+    new_pipeline(page)
+    choose(page, "predict")
+    page.keyboard.press("Delete")
+    expect(node(page, "predict")).to_have_count(0)
+    page.get_by_role("tab", name="Problems").click()
+    page.get_by_role("button", name="Analyse, keywords").click()
+    expect(page.locator(f"#inspector form[data-node='{ANALYSE}']")).to_be_visible()
+
+
+def test_edits_made_offline_are_kept_through_a_reload_and_sent_later(
+    page: Page, context: BrowserContext
+) -> None:
+    address = new_pipeline(page)
+    operations = re.compile("/operations/")
+    context.route(operations, lambda route: route.abort("internetdisconnected"))
+    page.locator("#name").fill("Named offline")
+    page.locator("#name").press("Enter")
+    expect(page.locator("#save-state")).to_have_text("Offline, 1 edit kept here")
+    page.goto(address)
+    expect(page.locator("#save-state")).to_have_text("Offline, 1 edit kept here")
+    context.unroute(operations)
+    page.evaluate("dispatchEvent(new Event('online'))")
+    saved(page, 1)
+    page.reload()
+    expect(page.locator("#name")).to_have_value("Named offline")
+
+
+def test_a_second_tab_that_is_behind_overwrites_nothing(
+    page: Page, server: Server, browser: Browser, context: BrowserContext
+) -> None:
+    address = new_pipeline(page)
+    choose(page, ANALYSE)
+    other = person(server, browser, "maya", address).new_page()
+    wrong = watch(other)
+    other.goto(address)
+    choose(other, ANALYSE)
+    other.locator("#inspector [name=label]").fill("By Maya")
+    saved(other, 1)
+    page.locator("#inspector [name=label]").fill("By me")
+    banner = page.get_by_role("alert")
+    expect(banner).to_contain_text("Maya Lind saved rev 1 while you edited rev 0.")
+    expect(page.locator("#save-state")).to_have_text("Conflict, 1 of your edits kept here")
+    banner.get_by_role("button", name="See both").click()
+    expect(banner).to_contain_text("By me")
+    expect(node(page, ANALYSE)).to_contain_text("By Maya")
+    page.reload()
+    banner.get_by_role("button", name="Use mine").click()
+    expect(node(page, ANALYSE)).to_contain_text("By me")
+    saved(page, 2)
+    assert wrong == []
+    other.context.close()
+
+
+def test_a_refused_edit_can_be_kept_as_a_copy(page: Page, server: Server, browser: Browser) -> None:
+    address = new_pipeline(page)
+    choose(page, ANALYSE)
+    other = person(server, browser, "maya", address).new_page()
+    other.goto(address)
+    choose(other, ANALYSE)
+    other.keyboard.press("Delete")
+    saved(other, 1)
+    page.locator("#inspector [name=label]").fill("By me")
+    banner = page.get_by_role("alert")
+    banner.get_by_role("button", name="Keep mine as a copy").click()
+    page.locator(".toast").get_by_role("button", name="Open").click()
+    page.wait_for_url(lambda url: url != address)
+    expect(node(page, ANALYSE)).to_contain_text("By me")
+    other.context.close()
+
+
+def person(server: Server, browser: Browser, name: str, address: str) -> BrowserContext:
+    """A team-mate who may edit the pipeline, signed in by password."""
+    pipeline = address.rstrip("/").rpartition("/")[2]
+    server.manage(
+        "from django.contrib.auth.models import User\n"
+        "from pipelines.models import *\n"
+        f"user, _ = User.objects.get_or_create(username={name!r}, "
+        "defaults={'first_name': 'Maya', 'last_name': 'Lind'})\n"
+        "user.set_password('for tests only'); user.save()\n"
+        f"project = Pipeline.objects.get(pk={pipeline!r}).project\n"
+        "Membership.objects.get_or_create(project=project, user=user, defaults={'role': 'editor'})"
+    )
+    context = browser.new_context(base_url=server.address, viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto("/sign-in/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill("for tests only")
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(re.compile(r"/(templates|pipelines)/"))
+    return context
+
+
+PAGES = ("/templates/", "/pipelines/", "/signatures/", "/collections/", "/lm-profiles/")
+
+
+@pytest.mark.parametrize("width", [1440, 1024])
+def test_no_page_breaks_the_policy_or_its_width(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for address in PAGES:
+        page.goto(address)
+        expect(page.locator("main")).to_be_visible()
+        too_wide = page.evaluate(
+            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        )
+        assert not too_wide, address
+
+
+def test_a_page_other_than_the_editor_is_light(page: Page) -> None:
+    sizes: list[int] = []
+    page.on(
+        "response",
+        lambda response: (
+            sizes.append(int(response.headers.get("content-length", 0)))
+            if response.url.split("?")[0].endswith((".js", ".css"))
+            else None
+        ),
+    )
+    page.goto("/pipelines/")
+    assert 0 < sum(sizes) <= 100_000
+
+
+def test_a_signature_is_saved_in_versions(page: Page) -> None:
+    page.goto("/signatures/")
+    page.get_by_role("button", name="New signature").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill(f"Ask {uuid.uuid4().hex[:6]}")
+    dialog.get_by_role("button", name="Create signature").click()
+    page.wait_for_url(re.compile("/signatures/[0-9a-f-]{36}/"))
+    page.get_by_label("Signature", exact=True).fill(
+        "question, passages: list[str] -> answer: flaot"
+    )
+    expect(page.locator("#text-error")).to_contain_text("did you mean float")
+    page.get_by_label("Signature", exact=True).fill(
+        "question, passages: list[str] -> answer: float"
+    )
+    expect(page.locator("#fields tbody tr")).to_have_count(3)
+    expect(page.locator("#schemas")).to_contain_text('"number"')
+    page.get_by_role("button", name="Save as v1").click()
+    expect(page.get_by_role("button", name="Save as v2")).to_be_visible()
+
+
+def test_go_to_anything_goes_there(page: Page) -> None:
+    page.goto("/pipelines/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("lm prof")
+    expect(page.get_by_role("option", name=re.compile("LM profiles"))).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/lm-profiles/")
+
+
+def test_the_theme_that_is_chosen_stays(page: Page) -> None:
+    page.goto("/pipelines/")
+    page.get_by_role("button", name="Theme").click()
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")

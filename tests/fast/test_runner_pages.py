@@ -1,0 +1,381 @@
+"""The runner's pages: who sees what, what a form starts, and that lists cost the same however long."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from pipelines.models import LMProfile, Pipeline
+from pipelines.services import create_pipeline
+from runner.engine.events import EventType, RunStatus, StepStatus
+from runner.models import Artifact, Attempt, Event, Run, Step
+from tests.graphs import chain
+from tests.runner_world import World
+
+pytest_plugins = ["tests.runner_fixtures"]
+
+
+def client_of(world: World, name: str = "owner") -> Client:
+    client = Client()
+    client.force_login(world.person(name))
+    return client
+
+
+def chained(world: World) -> Pipeline:
+    """A pipeline that can be run: its draft is there, too."""
+    owner = world.person("owner")
+    return create_pipeline(project=world.project, user=owner, name="Answer mail", graph=chain(3))
+
+
+def a_step(run: Run, path: str = "s0", **fields: Any) -> Step:
+    """A step that has begun with the run and taken a second."""
+    begin = run.started_at or timezone.now()
+    fields = {"status": StepStatus.SUCCEEDED, "seconds": 1.0, "backend": "native", **fields}
+    fields = {"started_at": begin, "finished_at": begin + timedelta(seconds=1), **fields}
+    return Step.objects.create(run=run, path=path, kind="predict", **fields)
+
+
+def an_event(run: Run, seq: int, type_: EventType, step: str = "", **data: Any) -> Event:
+    at = timezone.now().timestamp()
+    return Event.objects.create(
+        run=run, seq=seq, epoch=1, type=type_, step=step, at=at, data=json.dumps(data)
+    )
+
+
+def ended(world: World, **fields: Any) -> Run:
+    begin = timezone.now() - timedelta(seconds=5)
+    end = begin + timedelta(seconds=2)
+    fields = {"status": RunStatus.SUCCEEDED, "started_at": begin, "finished_at": end, **fields}
+    return world.run(**fields)
+
+
+def addresses(world: World) -> list[tuple[str, str]]:
+    run, pipeline = ended(world), chained(world)
+    a_step(run)
+    profile = LMProfile.objects.create(project=world.project, name="fast", adapter="scripted")
+    return [
+        ("get", reverse("runner:run", args=[run.pk])),
+        ("get", reverse("runner:since", args=[run.pk])),
+        ("get", reverse("runner:step", args=[run.pk]) + "?path=s0"),
+        ("post", reverse("runner:cancel", args=[run.pk])),
+        ("post", reverse("runner:resume", args=[run.pk])),
+        ("post", reverse("runner:repeat", args=[run.pk])),
+        ("get", reverse("runner:panel", args=[pipeline.pk])),
+        ("post", reverse("runner:start", args=[pipeline.pk])),
+        ("get", reverse("runner:step_preview", args=[pipeline.pk, "s0"])),
+        ("post", reverse("runner:test_lm_profile", args=[profile.pk])),
+    ]
+
+
+def test_an_outsider_finds_nothing_anywhere(world: World) -> None:
+    client = client_of(world, "outsider")
+    for method, address in addresses(world):
+        assert getattr(client, method)(address).status_code == 404, address
+
+
+def test_an_outsider_s_list_is_empty(world: World) -> None:
+    run = ended(world)
+    answer = client_of(world, "outsider").get(reverse("runner:runs"))
+    assert str(run.pk) not in answer.text
+    assert "Nothing has run yet" in answer.text
+
+
+def test_strangers_are_sent_to_sign_in(world: World) -> None:
+    for method, address in [*addresses(world), ("get", reverse("runner:workers"))]:
+        assert getattr(Client(), method)(address).status_code == 302, address
+
+
+def test_a_viewer_looks_and_starts_nothing(world: World) -> None:
+    client = client_of(world, "viewer")
+    for method, address in addresses(world):
+        expected = 403 if method == "post" else 200
+        assert getattr(client, method)(address).status_code == expected, address
+
+
+def test_what_changes_something_is_not_done_by_get(world: World) -> None:
+    client = client_of(world)
+    for method, address in addresses(world):
+        if method == "post":
+            assert client.get(address).status_code == 405, address
+
+
+# The list
+
+
+def test_the_list_costs_the_same_however_long(world: World) -> None:
+    client = client_of(world)
+    ended(world)
+    client.get(reverse("runner:runs"))
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        client.get(reverse("runner:runs"))
+    for _ in range(30):
+        ended(world)
+    with CaptureQueriesContext(connection) as many:
+        assert client.get(reverse("runner:runs")).status_code == 200
+    assert len(many) == len(few)
+
+
+def test_the_list_is_filtered_by_what_it_understands(world: World) -> None:
+    good, bad = ended(world), ended(world, status=RunStatus.FAILED, failure_message="No answer")
+    client = client_of(world)
+
+    def listed(**asked: str) -> set[Run]:
+        page = client.get(reverse("runner:runs"), asked).context["page"]
+        return set(page.object_list)
+
+    assert listed(status="failed") == {bad}
+    assert listed(q="no ANSWER") == {bad}
+    assert listed(pipeline=str(good.pipeline_id)) == {good, bad}
+    assert listed(pipeline=str(uuid4())) == set()
+    assert listed(status="owner_id", pipeline="x' --", page="-9") == {good, bad}
+
+
+# A run
+
+
+@pytest.mark.parametrize("show", ["timeline", "output", "events", "nonsense"])
+@pytest.mark.parametrize("part", ["", "head", "pane", "nonsense"])
+def test_every_part_of_a_run_is_drawn(world: World, show: str, part: str) -> None:
+    run = ended(world, outputs={"y": "<script>alert(1)</script>"})
+    a_step(run)
+    answer = client_of(world).get(
+        reverse("runner:run", args=[run.pk]), {"show": show, "part": part}
+    )
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+    assert " style=" not in answer.text
+
+
+def test_the_timeline_costs_the_same_however_many_steps(world: World) -> None:
+    client, run = client_of(world), ended(world)
+    address = reverse("runner:run", args=[run.pk])
+    a_step(run, attempt_count=2)
+    client.get(address)
+    with CaptureQueriesContext(connection) as few:
+        client.get(address)
+    for number in range(30):
+        a_step(run, f"each[{number}]/s0", attempt_count=2)
+    with CaptureQueriesContext(connection) as many:
+        assert "s0 30" in client.get(address).text
+    assert len(many) == len(few)
+
+
+def test_bars_stand_where_steps_stood(world: World) -> None:
+    run = ended(world)
+    assert run.started_at
+    a_step(run, started_at=run.started_at + timedelta(seconds=1), finished_at=run.finished_at)
+    lane = client_of(world).get(reverse("runner:run", args=[run.pk])).context["timeline"].lanes[0]
+    assert (lane.bar.left, lane.bar.wide) == ("50.00%", "50.00%")
+
+
+def test_a_large_output_is_put_back(world: World) -> None:
+    run = ended(world, outputs={"y": None}, artifacts={"outputs/y": "h"})
+    Artifact.objects.create(run=run, hash="h", size=6, text='"large"')
+    answer = client_of(world).get(reverse("runner:run", args=[run.pk]), {"show": "output"})
+    assert "large" in answer.text
+
+
+def test_events_come_a_page_at_a_time(world: World) -> None:
+    run = ended(world)
+    for seq in range(1, 103):
+        an_event(run, seq, EventType.STEP_CANCELLED, "s0")
+    address = reverse("runner:run", args=[run.pk])
+    client = client_of(world)
+    assert "after=100" in client.get(address, {"show": "events"}).text
+    rest = client.get(address, {"show": "events", "after": "100"}).context["events"]
+    assert [row["event"].seq for row in rest] == [101, 102]
+
+
+def test_polling_gives_what_happened_since(world: World) -> None:
+    run = world.run(status=RunStatus.RUNNING)
+    for seq in (1, 2, 3):
+        an_event(run, seq, EventType.STEP_CANCELLED, "s0")
+    found = client_of(world).get(reverse("runner:since", args=[run.pk]), {"after": "1"}).json()
+    assert [event["seq"] for event in found["events"]] == [2, 3]
+    assert found["status"] == "running"
+
+
+def test_a_step_shows_what_went_in_and_what_was_asked(world: World) -> None:
+    run = ended(world)
+    a_step(run, first_seq=1, last_seq=3, reason="It is quicker.")
+    an_event(run, 1, EventType.STEP_STARTED, "s0", kind="predict", inputs={"x": "A question"})
+    an_event(
+        run,
+        2,
+        EventType.LM_CALL,
+        "s0",
+        call=1,
+        model="small",
+        messages=[{"role": "user", "content": "The prompt"}],
+        response="The reply",
+        usage={"input_tokens": 7, "output_tokens": 2, "cost": 0.001},
+    )
+    an_event(run, 3, EventType.STEP_SUCCEEDED, "s0", outputs={"y": "The answer"}, seconds=1.0)
+    text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
+    for said in (
+        "A question",
+        "The prompt",
+        "The reply",
+        "The answer",
+        "It is quicker.",
+        "$0.0010",
+    ):
+        assert said in text
+
+
+def test_tracebacks_are_not_for_those_who_only_look(world: World) -> None:
+    run = ended(world, status=RunStatus.FAILED)
+    step = a_step(run, status=StepStatus.FAILED, first_seq=1, last_seq=1)
+    failure = {"code": "internal", "message": "It broke", "traceback": "File secret.py"}
+    an_event(run, 1, EventType.STEP_FAILED, "s0", failure=failure, seconds=1.0)
+    Attempt.objects.create(
+        run=run, step=step.path, epoch=1, number=1, status="failed", started_at=timezone.now()
+    )
+    address = reverse("runner:step", args=[run.pk]) + "?path=s0"
+    assert "secret.py" in client_of(world, "editor").get(address).text
+    seen = client_of(world, "viewer").get(address).text
+    assert "It broke" in seen
+    assert "secret.py" not in seen
+
+
+def test_a_step_that_is_not_there_is_not_found(world: World) -> None:
+    address = reverse("runner:step", args=[ended(world).pk])
+    assert client_of(world).get(address, {"path": "nowhere\x00"}).status_code == 404
+
+
+def test_a_run_is_stopped(world: World) -> None:
+    run = world.run()
+    answer = client_of(world).post(reverse("runner:cancel", args=[run.pk]))
+    assert answer.json() == {"run": str(run.pk), "status": "cancelled"}
+
+
+def test_a_suspended_run_goes_on(world: World) -> None:
+    run = world.run(status=RunStatus.SUSPENDED)
+    client_of(world).post(reverse("runner:resume", args=[run.pk]))
+    run.refresh_from_db()
+    assert run.status == RunStatus.QUEUED
+
+
+def test_a_run_is_repeated_with_its_inputs(world: World) -> None:
+    run = ended(world, inputs={"x": None}, artifacts={"inputs/x": "h", "outputs/y": "gone"})
+    Artifact.objects.create(run=run, hash="h", size=6, text='"large"')
+    answer = client_of(world).post(reverse("runner:repeat", args=[run.pk]))
+    made = Run.objects.exclude(pk=run.pk).get()
+    assert answer.headers["HX-Redirect"] == reverse("runner:run", args=[made.pk])
+    assert (made.inputs, made.version_id) == ({"x": "large"}, run.version_id)
+
+
+# The panel
+
+
+def test_the_panel_asks_for_the_pipeline_s_inputs(world: World) -> None:
+    answer = client_of(world).get(reverse("runner:panel", args=[chained(world).pk]))
+    assert 'name="input-x"' in answer.text
+    assert " style=" not in answer.text
+
+
+def test_a_form_starts_a_run_and_is_answered_with_what_follows_it(world: World) -> None:
+    address = reverse("runner:start", args=[chained(world).pk])
+    answer = client_of(world).post(address, {"input-x": "Hello"})
+    run = Run.objects.get()
+    assert run.inputs == {"x": "Hello"}
+    assert f'data-run="{run.pk}"' in answer.text
+
+
+def test_json_starts_a_run(world: World) -> None:
+    address = reverse("runner:start", args=[chained(world).pk])
+    answer = client_of(world).post(
+        address, {"inputs": {"x": "Hello"}}, content_type="application/json"
+    )
+    run = Run.objects.get()
+    assert answer.json() == {"run": str(run.pk), "url": reverse("runner:run", args=[run.pk])}
+
+
+@pytest.mark.parametrize("inputs", [{}, {"x": "a", "z": 1}])
+def test_inputs_that_do_not_fit_are_named(world: World, inputs: dict[str, Any]) -> None:
+    address = reverse("runner:start", args=[chained(world).pk])
+    answer = client_of(world).post(address, {"inputs": inputs}, content_type="application/json")
+    assert answer.status_code == 422
+    assert "Inputs: x" in answer.json()["messages"][0]
+    assert not Run.objects.exists()
+
+
+def test_a_form_that_lacks_an_input_says_so(world: World) -> None:
+    answer = client_of(world).post(reverse("runner:start", args=[chained(world).pk]), {})
+    assert answer.status_code == 422
+    assert "is missing" in answer.text
+
+
+def test_inputs_are_an_object(world: World) -> None:
+    address = reverse("runner:start", args=[chained(world).pk])
+    answer = client_of(world).post(address, {"inputs": [1]}, content_type="application/json")
+    assert answer.status_code == 400
+
+
+def test_a_node_s_last_step_is_shown(world: World) -> None:
+    run = ended(world)
+    address = reverse("runner:step_preview", args=[run.pipeline_id, "s0"])
+    assert client_of(world).get(address).text == ""
+    a_step(run, first_seq=1, last_seq=1)
+    an_event(run, 1, EventType.STEP_SUCCEEDED, "s0", outputs={"y": "The answer"}, seconds=1.0)
+    assert "The answer" in client_of(world).get(address).text
+
+
+def test_figures_of_pipelines_cost_the_same_however_many(world: World) -> None:
+    client, run = client_of(world), ended(world)
+    address = reverse("runner:pipeline_figures")
+    client.get(address, {"pipeline": [str(run.pipeline_id)]})
+    with CaptureQueriesContext(connection) as few:
+        client.get(address, {"pipeline": [str(run.pipeline_id)]})
+    for _ in range(25):
+        ended(world)
+    asked = [str(run.pipeline_id), str(chained(world).pk), "no id"]
+    with CaptureQueriesContext(connection) as many:
+        answer = client.get(address, {"pipeline": asked})
+    assert len(many) == len(few)
+    row = next(row for row in answer.context["rows"] if row["pk"] == run.pipeline_id)
+    assert (row["p50"], row["runs"], row["said"]) == (
+        "2.0 s",
+        26,
+        "20 of the last 20 runs succeeded",
+    )
+    assert "never" in answer.text
+    assert " style=" not in answer.text
+
+
+def test_figures_are_of_pipelines_that_one_sees(world: World) -> None:
+    asked = {"pipeline": str(ended(world).pipeline_id)}
+    answer = client_of(world, "outsider").get(reverse("runner:pipeline_figures"), asked)
+    assert answer.context["rows"] == []
+
+
+# Workers and LM profiles
+
+
+def test_the_workers_page_counts_the_person_s_own_runs(world: World) -> None:
+    world.run()
+    waiting = client_of(world).get(reverse("runner:workers")).context["waiting"]
+    assert {each["status"]: each["count"] for each in waiting}["queued"] == 1
+    seen = client_of(world, "outsider").get(reverse("runner:workers"), {"part": "waiting"})
+    assert not any(each["count"] for each in seen.context["waiting"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"), [({"rules": [{"answer": "Fine"}]}, "Answered in"), ({"rules": 1}, "")]
+)
+def test_a_profile_is_tested_with_a_call(world: World, settings: Any, said: str) -> None:
+    profile = LMProfile.objects.create(
+        project=world.project, name="fast", adapter="scripted", settings=settings
+    )
+    answer = client_of(world).post(reverse("runner:test_lm_profile", args=[profile.pk]))
+    assert answer.status_code == 200
+    assert said in answer.text
