@@ -98,7 +98,7 @@ $(DEV): requirements-dev.lock $(RUN)
 	@touch $@
 
 $(NODE): package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2> /dev/null || { \
+	@node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2> /dev/null || { \
 	  echo 'DSPex needs Node 20 or newer with npm to build its pages. Install it, then run' \
 	    'this again.' >&2; exit 1; }
 	@npm ci --no-audit --no-fund --loglevel=error
