@@ -110,6 +110,8 @@ def _model(found: Node, part: str) -> type[BaseModel] | None:
 def _policy(found: Node) -> list[FormField]:
     """The policy's fields, with only those backends that the kind has."""
     kind = KINDS[found.kind]
+    if kind.group == "interface":
+        return []  # nothing is done there that could fail or take long
     fields = form_fields(StepPolicy, found.policy)
     if len(kind.backends) < 2:
         fields = [each for each in fields if each.name != "backend"]

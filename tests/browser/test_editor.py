@@ -152,6 +152,52 @@ def test_edits_made_offline_are_kept_through_a_reload_and_sent_later(
     expect(page.locator("#name")).to_have_value("Named offline")
 
 
+def test_a_run_is_of_what_is_on_the_page(page: Page) -> None:
+    new_pipeline(page, "Sort a message")
+    choose(page, "sort")
+    field(page, "instructions").locator("textarea").fill("Pick the topic.")
+    page.locator("#run-form textarea").fill("My parcel has not arrived")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#run-panel")).to_contain_text("Succeeded", timeout=60_000)
+    saved(page, 1)
+    expect(node(page, "sort")).to_contain_text("tok")
+
+
+def test_a_run_asks_for_what_the_input_has_now(page: Page) -> None:
+    new_pipeline(page, "Sort a message")
+    choose(page, "input")
+    rows = field(page, "fields")
+    rows.get_by_role("button", name="Add field").click()
+    rows.get_by_label("Name").last.fill("tone")
+    expect(page.locator("#run-form")).to_contain_text("tone")
+    expect(node(page, "input")).to_contain_text("tone")
+
+
+def test_a_copy_of_nodes_is_pasted_with_its_edges(page: Page) -> None:
+    new_pipeline(page, "Sort a message")
+    node(page, "sort").click()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Control+d")
+    expect(node(page, "sort_2")).to_be_visible()
+    saved(page, 1)
+    expect(page.locator("pipeline-canvas .react-flow__edge")).to_have_count(6)
+
+
+def test_what_is_archived_can_be_taken_out_again(page: Page) -> None:
+    address = new_pipeline(page, "Sort a message")
+    name = page.locator("#name").input_value()
+    page.get_by_role("button", name="More").first.click()
+    page.get_by_role("button", name="Archive").click()
+    page.wait_for_url("**/pipelines/")
+    expect(page.locator(".toast")).to_contain_text(f"{name} is in the archive.")
+    page.goto("/pipelines/?show=archived")
+    page.get_by_role("button", name=f"Actions for {name}").click()
+    page.get_by_role("button", name="Take out of the archive").click()
+    page.wait_for_url(lambda url: url.endswith("/pipelines/"))
+    page.goto(address)
+    expect(page.locator("#save-state")).to_be_visible()
+
+
 def test_a_second_tab_that_is_behind_overwrites_nothing(
     page: Page, server: Server, browser: Browser, context: BrowserContext
 ) -> None:

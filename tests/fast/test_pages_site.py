@@ -103,7 +103,7 @@ def test_a_static_file_is_compressed_for_those_who_can_read_it(stranger: Client)
     "path", ["..%2f..%2fdspex_site%2fsettings.py", "admin%2f", "admin", "no.js", "%00", "a/../../x"]
 )
 def test_nothing_but_static_files_is_served(stranger: Client, path: str) -> None:
-    assert stranger.get(f"/static/{path}").status_code == 404
+    assert stranger.get(f"/static/{path}").status_code in (400, 404)
 
 
 def test_an_address_names_the_content() -> None:

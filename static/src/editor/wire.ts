@@ -14,8 +14,8 @@ export class Denied extends Error {
 
 const DENIALS: Record<number, string> = {
   400: "The server can't read this edit. Reload the page.",
-  401: "You are signed out. Sign in in another tab; your edits are kept here.",
-  403: "You may not edit this any more, or you are signed out. Your edits are kept here.",
+  401: "You are signed out. Your edits are kept here: sign in, then reload.",
+  403: "You may not edit this any more. Your edits are kept here: reload to see.",
   404: "This pipeline is gone, or not yours to see any more. Your edits are kept here.",
 };
 const PATIENCE = 20_000;
