@@ -57,7 +57,7 @@ test-fast test-protocol test-integration test-browser: test-%: $(DEV) $(DIST)
 test-fast: test-canvas ## Tests without processes, files or waiting
 test-canvas: $(NODE)
 	npm test --silent
-test-protocol: ## Tests of the wire: worker frames, providers' HTTP
+test-protocol: ## Tests of the wire: worker frames, pages, sockets, providers' HTTP
 test-integration: ## Tests with real worker processes and the real local model
 
 test-browser: ## Tests in real Chromium, against a real server and the real local model
