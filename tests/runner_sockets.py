@@ -66,6 +66,11 @@ class Watcher:
                 if event["type"] == type_:
                     return dict(event)
 
+    async def until_texts(self, texts: dict[str, str]) -> None:
+        """Take in messages until the streams, by step, say this; what is on its way may still come."""
+        while {key[1]: text for key, text in self.texts.items()} != texts:
+            self.take(await self.socket.hear("events", "streams", "chunks", "caught_up", "error"))
+
     def take(self, message: dict[str, Any]) -> None:
         for event in message.get("events", ()):
             assert event["seq"] == self.seq + 1, (event["seq"], self.seq)
