@@ -16,6 +16,7 @@ DEV := $(VENV)/.installed-dev
 BENCH := $(BENCH_VENV)/.installed
 # Scripts and styles: the packages they are made of, and what esbuild makes.
 NODE := node_modules/.installed
+NODE_DEV := node_modules/.installed-dev
 DIST := static/dist/.built
 
 # The query reaches the program through the environment and as it was typed: neither make nor the
@@ -42,7 +43,7 @@ run_flagship: $(RUN) ## The flagship pipeline in the terminal: make run_flagship
 
 test: check test-fast test-protocol test-integration test-browser ## Check everything, then run every test
 
-check: $(DEV) $(NODE) ## Style, types, floors, migrations and settings
+check: $(DEV) $(NODE_DEV) ## Style, types, floors, migrations and settings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -55,7 +56,7 @@ test-fast test-protocol test-integration test-browser: test-%: $(DEV) $(DIST)
 	$(PYTHON) -m pytest tests/$*
 
 test-fast: test-canvas ## Tests without processes, files or waiting
-test-canvas: $(NODE)
+test-canvas: $(NODE_DEV)
 	npm test --silent
 test-protocol: ## Tests of the wire: worker frames, pages, sockets, providers' HTTP
 test-integration: ## Tests with real worker processes and the real local model
@@ -101,8 +102,12 @@ $(NODE): package-lock.json
 	@node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' 2> /dev/null || { \
 	  echo 'DSPex needs Node 20 or newer with npm to build its pages. Install it, then run' \
 	    'this again.' >&2; exit 1; }
-	@npm ci --no-audit --no-fund --loglevel=error
+	@npm ci --omit=dev --no-audit --no-fund --loglevel=error
 	@touch $@
+
+$(NODE_DEV): $(NODE)
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $(NODE) $@
 
 $(DIST): $(NODE) package.json tsconfig.json $(shell find static/src -type f)
 	@npm run --silent build

@@ -3,6 +3,7 @@ gateway, which answers at once. The peer is `dspy.Predict` with DSPy's own mock,
 """
 
 import asyncio
+import gc
 import os
 import statistics
 import tempfile
@@ -50,6 +51,8 @@ async def _compare(report: Report) -> None:
     askers = {"native": _native(), "dspy": _dspy()}
     for ask in askers.values():
         await _us(ask)  # warms caches up
+    gc.collect()
+    gc.freeze()  # the peer's modules are many objects, which collections during our turns would walk
     seen: dict[str, list[float]] = {name: [] for name in askers}
     for _ in range(ROUNDS):
         for name, ask in askers.items():
