@@ -55,10 +55,13 @@ def bounded(schema: Any, *, within: bool = False) -> Any:
 def _limits(schema: Mapping[str, Any], within: bool) -> dict[str, Any]:
     kind = schema.get("type")
     if kind == "string" and not {"enum", "const", "format", "pattern"}.intersection(schema):
-        longest = MAX_ITEM if within else MAX_TEXT
+        # The field's own bounds go before ours.
+        shortest = schema.get("minLength", 0)
+        longest = max(shortest, MAX_ITEM if within else MAX_TEXT)
         limits = {"maxLength": min(longest, schema.get("maxLength", longest))}
         # Left free, a tiny model answers with nothing at all now and then.
-        return limits if within else {"minLength": 1} | limits
+        least = min(1, limits["maxLength"])
+        return limits if within else {"minLength": max(shortest, least)} | limits
     if kind == "array":
         return {"maxItems": min(MAX_ITEMS, schema.get("maxItems", MAX_ITEMS))}
     return {}

@@ -210,3 +210,20 @@ def test_whole_json_is_read_as_it_is(value: Any) -> None:
 )
 def test_what_models_break_is_mended(text: str, value: Any) -> None:
     assert lenient_json.read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [
+        ({}, (1, 240)),
+        ({"min_length": 20}, (20, 240)),
+        ({"min_length": 500}, (500, 500)),
+        ({"max_length": 8}, (1, 8)),
+        ({"max_length": 0}, (0, 0)),
+    ],
+)
+def test_compact_keeps_the_bounds_of_the_field(own: dict[str, int], asked: tuple[int, int]) -> None:
+    prompt = COMPACT.prompt(task("q -> a", constraints={"a": own}), {"q": "x"}, structured=True)
+    assert prompt.schema is not None
+    held = prompt.schema["properties"]["a"]
+    assert (held["minLength"], held["maxLength"]) == asked
