@@ -95,7 +95,7 @@ def from_json(raw: Any) -> Graph:
         raise GraphError(
             f"The pipeline file has the format {raw.get('format')!r}; this DSPex reads {FORMAT}."
         )
-    _check_json(raw)
+    check_json(raw)
     try:
         document = _Document.model_validate(raw)
     except ValidationError as error:
@@ -198,7 +198,7 @@ def _edges(raw: dict[str, list[str]]) -> list[Edge]:
     return edges
 
 
-def _check_json(value: Any) -> None:
+def check_json(value: Any) -> None:
     """Refuse what could be read but not written again: half a character, NaN, infinity."""
     _check_nesting(value)
     try:

@@ -93,6 +93,10 @@ class Field:
     def _takes_every_text(self) -> bool:
         return (self.accepts_any or self.annotation is str) and not self.constraints
 
+    @cached_property
+    def _takes_texts(self) -> bool:
+        return self.annotation == list[str] and not self.constraints
+
     def check(self, value: Any) -> Any:
         """The value as plain JSON data, converted by pydantic's lax rules: "5" is an int.
 
@@ -100,6 +104,8 @@ class Field:
         """
         if type(value) is str and self._takes_every_text and value.isascii():
             return value  # what most fields are and hold: nothing can be wrong with it
+        if type(value) is list and self._takes_texts and _are_plain_texts(value):
+            return value[:]
         try:
             typed = self.adapter.validate_python(value)
             plain = self.adapter.dump_python(typed, mode="json", warnings=False)
@@ -128,11 +134,28 @@ class Field:
         return FieldError(message, field=self.name, path=path, expected=self.type)
 
 
+def _are_plain_texts(values: list[Any]) -> bool:
+    return all(type(value) is str and value.isascii() for value in values)
+
+
 def _refuse_unstorable(plain: Any) -> None:
     """Raises ValueError for what looks like JSON and isn't: infinity, NaN, a lone surrogate."""
-    if plain is None or plain is True or plain is False or (type(plain) is str and plain.isascii()):
-        return
-    _STRICT_JSON(plain).encode()
+    kind = type(plain)
+    if kind is str:
+        if not plain.isascii():
+            plain.encode()
+    elif kind is list:
+        for item in plain:
+            _refuse_unstorable(item)
+    elif kind is dict:
+        for name, item in plain.items():
+            _refuse_unstorable(name)
+            _refuse_unstorable(item)
+    elif kind is int:
+        if plain.bit_length() > 64:  # it may have more digits than Python reads back
+            _STRICT_JSON(plain)
+    elif not (plain is None or kind is bool):
+        _STRICT_JSON(plain)
 
 
 def _path(name: str, value: Any, location: Sequence[str | int], *, missing: bool) -> str:

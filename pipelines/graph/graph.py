@@ -82,7 +82,8 @@ class Graph:
     """A pipeline: its meaning (`nodes`, `edges`) apart from its `layout`.
 
     Edges keep the order in which they were made only for reading; equality of two graphs is that of
-    their canonical text (`codec.dump`).
+    their canonical text (`codec.dump`). `pipelines` has the graphs that `pipeline` nodes pin, at
+    every depth, by version: whoever runs the graph looks them up. They are no part of its text.
     """
 
     nodes: Mapping[str, Node] = field(default_factory=lambda: MappingProxyType({}))
@@ -90,6 +91,7 @@ class Graph:
     layout: Mapping[str, Position] = field(default_factory=lambda: MappingProxyType({}))
     name: str = ""
     description: str = ""
+    pipelines: Mapping[str, "Graph"] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def of(

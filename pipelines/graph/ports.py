@@ -31,14 +31,15 @@ def node_ports(graph: Graph, node: Node) -> NodePorts:
     """
     kind = kind_named(node.kind)
     config = kind.config.model_validate(node.config)
-    body = _body(graph, node) if kind.container else Body()
+    body = body_of(graph, node.id) if kind.container else Body()
     return NodePorts(inputs=kind.inputs(config, body), outputs=kind.outputs(config, body))
 
 
-def _body(graph: Graph, container: Node) -> Body:
+def body_of(graph: Graph, container: str) -> Body:
+    """The ports of a container's own input and output nodes."""
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
-    for node in graph.children(container.id):
+    for node in graph.children(container):
         try:
             if node.kind == "input":
                 inputs = node_ports(graph, node).outputs

@@ -7,13 +7,15 @@ twice as long as nobody reads them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
 from pipelines.graph.graph import ANY, NODE_ID, PORT_NAME, Edge, Graph, GraphError, Node, Port
 from pipelines.graph.kinds import kind_named
+from pipelines.graph.kinds.kind import expression_variables
 from pipelines.graph.kinds.predict import REASONING
 from pipelines.graph.policy import StepPolicy
 from pipelines.graph.ports import known_type, node_ports
@@ -31,26 +33,41 @@ class Step:
     policy: Mapping[str, Any] = field(default_factory=dict)
     reads: Mapping[str, str] = field(default_factory=dict)
     gives: Mapping[str, str] = field(default_factory=dict)
+    pinned: Graph | None = None  # of a `pipeline` step: the graph that its version names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
     """Branches that run together. Each is a step or a list of steps; '' leaves the naming to us."""
 
-    branches: tuple[tuple[str, "Step | Parallel | Sequence[Step | Parallel]"], ...]
+    branches: "tuple[tuple[str, Item | Sequence[Item]], ...]"
 
 
-type Item = Step | Parallel
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A map, reduce or loop and the steps of its body, which read what they are given by name.
+
+    A map gives the fields of its last step, as lists. Reduce and loop give those that the body reads
+    and makes anew, which is what they carry on; a loop also what its end is told by, and its last step's.
+    """
+
+    step: Step
+    steps: "Sequence[Step | Parallel | Container]"
+
+
+type Item = Step | Parallel | Container
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A field in flight: which output carries it. `implicit`: a module added it by itself."""
+    """A field in flight: which output carries it. `implicit`: a module added it by itself; `anew`: a
+    reduce or loop made it of the field of the same name."""
 
     node: str
     port: str
     type: str
     implicit: bool = False
+    anew: bool = False
     shadows: str = ""
 
 
@@ -67,8 +84,11 @@ def sequence(items: Sequence[Item], *, name: str = "", description: str = "") ->
 
 
 class _Builder:
-    def __init__(self) -> None:
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        """`taken` are ids that nodes elsewhere have. A body is built with them, as a graph of its own."""
+        self.taken = taken
         self.nodes: dict[str, Node] = {}
+        self.pinned: dict[str, Graph] = {}
         self.edges: list[Edge] = []
         self.inputs: dict[str, Port] = {}
         self.readers: dict[str, str] = {}
@@ -85,7 +105,8 @@ class _Builder:
         ]
         for field_name, made in last.items():
             self._connect(made, "output", field_name)
-        return Graph.of(nodes, self.edges, name=name, description=description)
+        graph = Graph.of(nodes, self.edges, name=name, description=description)
+        return replace(graph, pipelines=MappingProxyType(self.pinned))
 
     def chain(
         self, items: Sequence[Item], own: _Fields, outer: Mapping[str, _Field] | None
@@ -100,20 +121,37 @@ class _Builder:
                 made = self._parallel(item, {**outer, **own})
             elif isinstance(item, Step):
                 made = self._step(item, {**outer, **own})
+            elif isinstance(item, Container):
+                made = self._container(item, {**outer, **own})
             else:
                 raise GraphError(
                     f"A pipeline is made of steps; {item!r} is none. "
-                    "Use dspex.native(…), dspex.dspy(…) or dspex.parallel(…)."
+                    "Use dspex.native(…), dspex.dspy(…), dspex.parallel(…) or dspex.map(…)."
                 )
             self._produce(made, own, asked)
         return made
+
+    def body(self, items: Sequence[Item], config: Mapping[str, Any], kind: str) -> _Fields:
+        """Add the steps of a container's body, which may make anew what they read; its fields."""
+        own: _Fields = {}
+        made = self.chain(items, own, {})
+        if kind == "map":
+            return made
+        carried = {name: field_ for name, field_ in own.items() if name in self.inputs}
+        if kind == "reduce":
+            return carried or made
+        try:
+            told = expression_variables(str(config.get("until", "")))
+        except ValueError:
+            told = ()  # the node's config says what is wrong with it
+        return {**made, **carried, **{name: own[name] for name in told if name in own}}
 
     def _produce(self, made: _Fields, own: _Fields, asked: Collection[str]) -> None:
         """Let the fields flow on. What a branch produces stays in it, so there only its own fields
         can clash; at the top level the pipeline's inputs can too."""
         for name, field_ in made.items():
             before = own.get(name)
-            if name == RESULTS or (before is None and name not in asked):
+            if name == RESULTS or field_.anew or (before is None and name not in asked):
                 own[name] = field_
             elif before is not None and before.implicit and field_.implicit:
                 own[name] = _Field(
@@ -135,8 +173,31 @@ class _Builder:
 
     def _step(self, step: Step, fields: Mapping[str, _Field]) -> _Fields:
         node = self._node(step)
+        if step.pinned is not None:
+            self.pinned |= {**step.pinned.pipelines, str(step.config["version"]): step.pinned}
+        return self._join(step, node, Graph.of([node]), fields)
+
+    def _container(self, item: Container, fields: Mapping[str, _Field]) -> _Fields:
+        if not item.steps:
+            raise GraphError(f"A {item.step.kind} needs at least one step in its body.")
+        node = self._node(item.step, container=True)
+        inner = _Builder({*self.nodes, *self.taken, "input", "output"})
+        made = inner.body(item.steps, item.step.config, item.step.kind)
+        body = inner.graph(made, "", "")
+        self.pinned |= inner.pinned
+        ends = {"input": self._free_id(f"{node.id}-in"), "output": self._free_id(f"{node.id}-out")}
+        for each in body.nodes.values():
+            renamed = replace(each, id=ends.get(each.id, each.id), parent=each.parent or node.id)
+            self.nodes[renamed.id] = renamed
+        for edge in body.edges:
+            source, target = ends.get(edge.source, edge.source), ends.get(edge.target, edge.target)
+            self.edges.append(replace(edge, source=source, target=target))
+        return self._join(item.step, node, Graph.of(self.nodes.values()), fields)
+
+    def _join(self, step: Step, node: Node, graph: Graph, fields: Mapping[str, _Field]) -> _Fields:
+        """Connect the node's inputs to the fields in flight; the fields that it gives."""
         try:
-            ports = node_ports(Graph.of([node]), node)
+            ports = node_ports(graph, node)
         except ValidationError as error:
             raise GraphError(_sentence(node, error)) from None
         self._check_names(node.id, "reads", step.reads, ports.inputs)
@@ -144,18 +205,30 @@ class _Builder:
         for port in ports.inputs:
             self._read(node.id, port, step.reads.get(port.name, port.name), fields)
         asked = step.config.get("signature", "")
+        taken = [step.reads.get(port.name, port.name) for port in ports.inputs]
         made: _Fields = {}
         for port in ports.outputs:
             name = step.gives.get(port.name, port.name)
-            field_ = _Field(node.id, port.name, port.type, _is_implicit(step, port, asked))
+            field_ = _Field(
+                node.id,
+                port.name,
+                port.type,
+                implicit=_is_implicit(step, port, asked),
+                anew=name in taken and step.kind in ("reduce", "loop"),
+            )
             if name in made:
                 raise self._clash(name, field_, made[name])
             made[name] = field_
         return made
 
-    def _node(self, step: Step) -> Node:
+    def _node(self, step: Step, *, container: bool = False) -> Node:
         kind = kind_named(step.kind)
-        if kind.container or kind.group == "interface":
+        if kind.container and not container:
+            raise GraphError(
+                f"A {step.kind} can't stand in a list of steps without its own: "
+                f"dspex.{step.kind}([…])."
+            )
+        if kind.group == "interface":
             raise GraphError(f"A {step.kind} can't stand in a list of steps. Build a Graph for it.")
         node = Node(
             id=self._free_id(step.name or step.kind),
@@ -177,7 +250,7 @@ class _Builder:
                 f"'{wanted}' can't be a step's name: it starts with a small letter and has only "
                 "small letters, digits, _ and -."
             )
-        return _free_name(wanted, {*self.nodes, "input", "output"})
+        return _free_name(wanted, {*self.nodes, *self.taken, "input", "output"})
 
     def _check_names(
         self, node: str, what: str, names: Mapping[str, str], ports: Sequence[Port]
@@ -226,7 +299,7 @@ class _Builder:
         own = {given for given, _ in group.branches if given}
         taken: set[str] = set()
         for given, branch in group.branches:
-            steps = [branch] if isinstance(branch, (Step, Parallel)) else list(branch)
+            steps = [branch] if isinstance(branch, Step | Parallel | Container) else list(branch)
             if not steps:
                 raise GraphError(f"The branch '{given}' of a parallel group has no step.")
             if given and not _is_field_name(given):
@@ -255,6 +328,8 @@ def _is_field_name(name: object) -> bool:
 
 
 def _kind_of(item: Item) -> str:
+    if isinstance(item, Container):
+        item = item.step
     return item.kind if isinstance(item, Step) else RESULTS
 
 

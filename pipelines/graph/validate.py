@@ -7,8 +7,10 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.graph.graph import NODE_ID, Edge, Graph, Node
 from pipelines.graph.kinds import KINDS
+from pipelines.graph.kinds.sub_pipeline import SubPipeline
+from pipelines.graph.kinds.sub_pipeline import pinned as pinned_config
 from pipelines.graph.policy import StepPolicy
-from pipelines.graph.ports import NodePorts, fits, node_ports
+from pipelines.graph.ports import NodePorts, body_of, fits, node_ports
 
 MAX_NODES = 5_000
 MAX_EDGES = 20_000
@@ -40,6 +42,8 @@ def validate(graph: Graph) -> list[Problem]:
     found += _unconnected(graph, ports)
     found += _twin_ports(ports)
     found += _fallback_problems(graph, ports)
+    found += _body_problems(graph, ports)
+    found += _pinned_problems(graph)
     inside: dict[str | None, list[Node]] = {}
     for node in graph.nodes.values():
         inside.setdefault(node.parent, []).append(node)
@@ -102,6 +106,14 @@ def _node_problems(graph: Graph, node: Node) -> Iterator[Problem]:
         return
     yield from _model_problems(node, kind.config, node.config, "config")
     yield from _model_problems(node, StepPolicy, node.policy, "policy")
+    if node.kind == "approve" and node.policy.get("timeout") is not None:
+        yield Problem(
+            code="bad_policy",
+            node=node.id,
+            field="timeout",
+            message=f"Node '{node.id}', policy 'timeout': a person may take as long as it takes, "
+            "restarts included. Leave it empty.",
+        )
 
 
 def _model_problems(
@@ -131,7 +143,7 @@ def _parent_problems(graph: Graph, node: Node) -> Iterator[Problem]:
                 code="bad_parent",
                 node=node.id,
                 message=f"Node '{node.id}' lies in '{parent}', which is no container. "
-                "Move it to the top level or into a map.",
+                "Move it to the top level or into a container.",
             )
             return
         if parent in seen or len(seen) > MAX_DEPTH:
@@ -260,6 +272,81 @@ def _fallback_problems(graph: Graph, ports: dict[str, NodePorts]) -> Iterator[Pr
                 field="fallback",
                 message=f"Node '{node}', policy 'fallback': {what}. "
                 f"Give values by output. Outputs: {names}.",
+            )
+
+
+def _body_problems(graph: Graph, ports: dict[str, NodePorts]) -> Iterator[Problem]:
+    """What a container asks of its body. One without an input or output node is reported as such."""
+    for node_id in ports:
+        kind = KINDS[graph.nodes[node_id].kind]
+        if not kind.container or not _has_interface(graph, node_id):
+            continue
+        config = kind.config.model_validate(graph.nodes[node_id].config)
+        for message in kind.check_body(config, body_of(graph, node_id)):
+            yield Problem(code="bad_body", node=node_id, message=f"Node '{node_id}': {message}")
+
+
+def _has_interface(graph: Graph, container: str) -> bool:
+    return {"input", "output"} <= {node.kind for node in graph.children(container)}
+
+
+def _pinned_problems(graph: Graph) -> Iterator[Problem]:
+    """Where pinned pipelines are at hand: whether they are sound, and still as the nodes say."""
+    for node in graph.nodes.values():
+        if node.kind != "pipeline":
+            continue
+        yield from _other_interface(node, graph.pipelines)
+        inner = [
+            problem
+            for pinned in _pinned_below(node, graph.pipelines)
+            for problem in (
+                *validate(pinned),
+                *(
+                    problem
+                    for inner_node in pinned.nodes.values()
+                    for problem in _other_interface(inner_node, graph.pipelines)
+                ),
+            )
+        ]
+        if inner:
+            yield Problem(
+                code="bad_pipeline",
+                node=node.id,
+                message=f"Node '{node.id}' pins a pipeline that can't run; mend {len(inner)} "
+                f"there and pin the new version. The first: {inner[0]}",
+            )
+
+
+def _pinned_below(node: Node, pipelines: Mapping[str, Graph]) -> list[Graph]:
+    """What the node pins, and what that pins, each once."""
+    found: dict[str, Graph] = {}
+    nodes = [node]
+    while nodes:
+        node = nodes.pop()
+        version = str(node.config.get("version"))
+        if node.kind == "pipeline" and version in pipelines and version not in found:
+            found[version] = pipelines[version]
+            nodes.extend(pipelines[version].nodes.values())
+    return list(found.values())
+
+
+def _other_interface(node: Node, pipelines: Mapping[str, Graph]) -> Iterator[Problem]:
+    pinned = pipelines.get(str(node.config.get("version")))
+    if node.kind != "pipeline" or pinned is None:
+        return
+    try:
+        real = SubPipeline.model_validate(pinned_config(str(node.config["version"]), pinned))
+        told = SubPipeline.model_validate(node.config)
+    except ValidationError:
+        return  # reported at the node
+    for side in ("inputs", "outputs"):
+        if getattr(real, side) != getattr(told, side):
+            yield Problem(
+                code="other_interface",
+                node=node.id,
+                field=side,
+                message=f"Node '{node.id}': its {side} are not those of the pipeline that it pins. "
+                "Choose the version again.",
             )
 
 

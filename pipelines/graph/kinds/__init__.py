@@ -2,13 +2,18 @@
 name where it runs."""
 
 from pipelines.graph.graph import GraphError
-from pipelines.graph.kinds.control import CONDITION, MAP, MERGE, SWITCH
+from pipelines.graph.kinds.approve import APPROVE
+from pipelines.graph.kinds.control import CONDITION, MERGE, SWITCH
 from pipelines.graph.kinds.dspy_module import DSPY_MODULE
+from pipelines.graph.kinds.http_request import HTTP_REQUEST
 from pipelines.graph.kinds.interface import INPUT, OUTPUT
 from pipelines.graph.kinds.kind import Body, Kind
 from pipelines.graph.kinds.lm import LM_CALL
+from pipelines.graph.kinds.metric import METRIC
 from pipelines.graph.kinds.predict import CHAIN_OF_THOUGHT, PREDICT
+from pipelines.graph.kinds.repetition import LOOP, MAP, REDUCE
 from pipelines.graph.kinds.retrieval import COLBERT, SEARCH
+from pipelines.graph.kinds.sub_pipeline import PIPELINE
 from pipelines.graph.kinds.template import TEMPLATE
 from pipelines.graph.kinds.validate import VALIDATE
 
@@ -25,12 +30,18 @@ KINDS = {
         LM_CALL,
         TEMPLATE,
         VALIDATE,
+        METRIC,
+        HTTP_REQUEST,
         SEARCH,
         COLBERT,
         CONDITION,
         SWITCH,
         MERGE,
         MAP,
+        REDUCE,
+        LOOP,
+        PIPELINE,
+        APPROVE,
     )
 }
 

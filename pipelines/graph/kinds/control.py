@@ -1,4 +1,4 @@
-"""condition, switch, merge, map: the kinds that the engine itself runs."""
+"""condition, switch, merge: the ways that values take, which the engine itself decides."""
 
 from typing import Literal
 
@@ -48,17 +48,6 @@ class Merge(Config):
         return _port_names(inputs)
 
 
-class Map(Config):
-    """The body is run once for every item of a list."""
-
-    item: str = Field("item", description="The field of the body's input that takes the item.")
-    concurrency: int = Field(8, ge=1, le=1_000, description="Items in work at once.")
-    on_item_error: Literal["stop", "continue"] = Field(
-        "stop",
-        description="continue leaves null in the place of a failed item and lists its index.",
-    )
-
-
 def _port_names(names: tuple[str, ...], reserved: tuple[str, ...] = ()) -> tuple[str, ...]:
     for name in names:
         if not PORT_NAME.match(name):
@@ -78,16 +67,6 @@ def _expression_ports(config: Condition | Switch, body: Body) -> Ports:
 
 def _merge_inputs(config: Merge, body: Body) -> Ports:
     return tuple(Port(name=name, required=False) for name in config.inputs)
-
-
-def _map_inputs(config: Map, body: Body) -> Ports:
-    others = tuple(port for port in body.inputs if port.name != config.item)
-    item = next((port for port in body.inputs if port.name == config.item), Port(name=config.item))
-    return (Port(name="items", type=f"list[{item.type}]"), *others)
-
-
-def _map_outputs(config: Map, body: Body) -> Ports:
-    return tuple(Port(name=port.name, type=f"list[{port.type}]") for port in body.outputs)
 
 
 CONDITION = Kind(
@@ -121,16 +100,4 @@ MERGE = Kind(
     inputs=_merge_inputs,
     outputs=lambda config, body: (Port(name=VALUE),),
     backends=ENGINE,
-)
-
-MAP = Kind(
-    name="map",
-    title="Map",
-    description="Runs its body for every item of a list, several at a time.",
-    group="control",
-    config=Map,
-    inputs=_map_inputs,
-    outputs=_map_outputs,
-    backends=ENGINE,
-    container=True,
 )

@@ -1,6 +1,6 @@
 """A node's type in the catalogue: its ports, its config as a pydantic model, its schema version."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -26,12 +26,13 @@ class Body:
 
 type Ports = tuple[Port, ...]
 type PortsOf = Callable[[Any, Body], Ports]
+type BodyCheck = Callable[[Any, Body], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One entry of the catalogue. `upgrades` maps an old schema version to what lifts a config from
-    it to the next one."""
+    it to the next one. `check_body` says what keeps a container's body from being its own."""
 
     name: str
     title: str
@@ -43,6 +44,7 @@ class Kind:
     backends: frozenset[Backend]
     version: int = 1
     container: bool = False
+    check_body: BodyCheck = lambda config, body: ()
     upgrades: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
 
     @property
