@@ -10,9 +10,11 @@ from pipelines.graph.graph import Backend
 from runner.engine.errors import RunnerError, StepTimeout, failure_of
 from runner.engine.events import EventType
 from runner.engine.executor import Call, Executor, Observer
+from runner.engine.figures import Subject
+from runner.engine.measuring import Measured
 from runner.engine.plan import PlannedStep
 from runner.engine.retry import wait_before_retry
-from runner.engine.router import Decision, RouterSettings, decide, other_backend
+from runner.engine.router import Decision, Router, decide, other_backend
 
 type Outputs = Mapping[str, Any]
 
@@ -23,7 +25,7 @@ class Attempts:
 
     run_id: str
     executors: Mapping[Backend, Executor]
-    router: RouterSettings
+    router: Router
     deadline: float | None
     chance: Callable[[], float]
     observer: Observer
@@ -36,17 +38,31 @@ class Attempts:
             for name, executor in self.executors.items()
             if name in step.kind.backends and executor.can(step.node, step.config)
         ]
-        decision = decide(
-            step.node.kind, wanted=step.policy.backend, able=able, settings=self.router
-        )
+        subject = self._subject(step)
+        decision = self._decision(step, able, subject)
         numbers = itertools.count(1)
         try:
-            return await self._all(step, path, inputs, decision, numbers)
+            return await self._all(step, path, inputs, decision, subject, numbers)
         except RunnerError as error:
-            other = other_backend(decision.backend, able=able, settings=self.router)
+            other = other_backend(decision.backend, able=able, settings=self.router.settings)
             if error.suspends or step.policy.on_error != "fallback_backend" or other is None:
                 raise
-            return await self._all(step, path, inputs, other, numbers)
+            return await self._all(step, path, inputs, other, subject, numbers)
+
+    def _subject(self, step: PlannedStep) -> Subject | None:
+        """What the step's figures are about; None where only one backend has the kind."""
+        if len(step.kind.backends) < 2:
+            return None
+        return self.router.subject(step.node.kind, step.config)
+
+    def _decision(
+        self, step: PlannedStep, able: list[Backend], subject: Subject | None
+    ) -> Decision:
+        kind, wanted = step.node.kind, step.policy.backend
+        if subject is None:
+            return decide(kind, wanted=wanted, able=able, settings=self.router.settings)
+        warm = [name for name in able if self.executors[name].warm]
+        return self.router.choose(kind, subject, wanted, able, warm)
 
     async def _all(
         self,
@@ -54,13 +70,20 @@ class Attempts:
         path: str,
         inputs: dict[str, Any],
         decision: Decision,
+        subject: Subject | None,
         numbers: Iterator[int],
     ) -> Outputs:
         """The attempts on one backend. `numbers` runs on when the other backend takes over."""
-        self.emit(EventType.STEP_ROUTED, path, backend=decision.backend, reason=decision.reason)
+        self.emit(
+            EventType.STEP_ROUTED,
+            path,
+            backend=decision.backend,
+            reason=decision.reason,
+            figures=decision.figures,
+        )
         for tries, attempt in enumerate(numbers, start=1):
             try:
-                return await self._one(step, path, attempt, inputs, decision.backend)
+                return await self._one(step, path, attempt, inputs, decision, subject)
             except Exception as error:
                 wait = self._wait_after(step, tries, error)
                 if wait is None:
@@ -87,9 +110,10 @@ class Attempts:
         path: str,
         attempt: int,
         inputs: dict[str, Any],
-        backend: Backend,
+        decision: Decision,
+        subject: Subject | None,
     ) -> Outputs:
-        timeout = step.policy.timeout
+        timeout, executor = step.policy.timeout, self.executors[decision.backend]
         call = Call(
             run_id=self.run_id,
             path=path,
@@ -101,7 +125,10 @@ class Attempts:
             observer=self.observer,
             deadline=self._deadline(timeout),
         )
-        return await in_time(self.executors[backend].execute(call), timeout, path)
+        if subject is None:
+            return await in_time(executor.execute(call), timeout, path)
+        with Measured(self.router, subject, decision, call) as measured:
+            return await in_time(executor.execute(measured.call), timeout, path)
 
     def _deadline(self, timeout: float | None) -> float | None:
         if timeout is None:

@@ -1,4 +1,5 @@
-"""What the control kinds do with their inputs. Pure; map is in `execute.py`, for it runs steps."""
+"""What the control kinds do with their inputs. Pure; those that run
+steps are in `containers.py`."""
 
 import json
 from collections import Counter

@@ -72,6 +72,12 @@ class StepTimeout(RunnerError):
     retryable = True
 
 
+class LoopLimit(RunnerError):
+    """The loop's end was not reached within its rounds."""
+
+    code = "loop_limit"
+
+
 class OutputNotProduced(RunnerError):
     """A required output of the pipeline was not produced."""
 

@@ -38,7 +38,9 @@ class EventType(StrEnum):
     RUN_STARTED = "run_started"  # inputs
     RUN_FINISHED = "run_finished"  # status, outputs, errors, usage, failure
     STEP_STARTED = "step_started"  # kind, inputs
-    STEP_ROUTED = "step_routed"  # backend, reason
+    STEP_WAITING = "step_waiting"  # question, editable: a person is asked; the value is its input
+    STEP_ANSWERED = "step_answered"  # approved, comment, by
+    STEP_ROUTED = "step_routed"  # backend, reason, figures
     STEP_SUCCEEDED = "step_succeeded"  # outputs, dead (ports), usage, seconds
     STEP_FAILED = "step_failed"  # failure, seconds
     STEP_SKIPPED = "step_skipped"  # cause
@@ -63,7 +65,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """A piece of a stream. `call` numbers the LM calls of an attempt; `offset` counts the characters
-    of this field that came before."""
+    of this field that came before. `predictor` is its path in the step's module, where it has several."""
 
     run_id: str
     step: str
@@ -72,3 +74,4 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     field: str
     offset: int
     text: str
+    predictor: str = ""

@@ -12,36 +12,27 @@ with a supervising loop adds a hand-over per step.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.graph.kinds.approve import VALUE, Approve
 from runner.engine.attempts import Attempts, Outputs, in_time
+from runner.engine.containers import Containers
 from runner.engine.control import CONTROLS
-from runner.engine.errors import (
-    Failure,
-    InvalidInput,
-    OutputNotProduced,
-    RunnerError,
-    StepTimeout,
-    failure_of,
-)
+from runner.engine.errors import Failure, OutputNotProduced, RunnerError, StepTimeout, failure_of
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.engine.executor import Call, Executor
 from runner.engine.inputs import check_inputs
 from runner.engine.journal import Journal
 from runner.engine.plan import Plan, PlannedStep, cause_of_skip, gather
-from runner.engine.router import RouterSettings
+from runner.engine.router import Router
+from runner.engine.stops import Parked, StepStopped, first_error, stop_for
+from runner.engine.tool_steps import ToolSteps
+from runner.engine.waits import RunControl, answered
 
-
-class StepStopped(Exception):
-    """A step failed for good and its policy stops the run. Carries the failure outwards."""
-
-    def __init__(self, path: str, failure: Failure, *, suspends: bool = False) -> None:
-        super().__init__(failure.message)
-        self.path = path
-        self.failure = failure
-        self.suspends = suspends
+REST = 0.05
+"""Seconds after which a run that only waits for people gives its place up."""
 
 
 @dataclass(slots=True)
@@ -81,7 +72,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Scope:
-    """One level in work: the top, or one item of a map."""
+    """One level in work: the top, or one run of a body."""
 
     plan: Plan
     prefix: str
@@ -102,32 +93,40 @@ class Execution:
         executors: Sequence[Executor],
         journal: Journal,
         on_chunk: Callable[[Chunk], None],
-        router: RouterSettings | None = None,
+        router: Router | None = None,
         recorded: Mapping[str, Outputs] | None = None,
         deadline: float | None = None,
+        control: RunControl | None = None,
+        prefix: str = "",
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`recorded` gives the outputs of steps that an earlier runner finished, by path: they are
-        taken, not run. `deadline` is in the event loop's time."""
+        taken, not run. `deadline` is in the event loop's time. `control` answers what steps ask.
+        `prefix` goes before the paths of a run within a step."""
         self.plan = plan
         self.run_id = run_id
         self.journal = journal
         self.recorded = recorded or {}
         self.deadline = deadline
+        self.prefix = prefix
         self.chunk = on_chunk
         self.clock = clock
         self.attempts = Attempts(
             run_id=run_id,
             executors={executor.backend: executor for executor in executors},
-            router=router or RouterSettings(),
+            router=router or Router(),
             deadline=deadline,
             chance=chance,
             observer=self,
             emit=self.emit,
         )
+        self.control = control or RunControl()
         self.seq = 0
+        self.busy = 0  # steps in work that wait neither for a person nor for steps of their own
         self.errors: list[dict[str, Any]] = []
+        self.tool_steps = ToolSteps(run=self)
+        self.containers = Containers(run_scope=self._run_scope, emit=self.emit, errors=self.errors)
         self.total = Tally()
         self.tallies: dict[str, Tally] = {}
         self.loop = asyncio.get_running_loop()
@@ -174,7 +173,10 @@ class Execution:
     async def _within_deadline(self, inputs: Mapping[str, Any]) -> Outcome:
         try:
             async with asyncio.timeout_at(self.deadline):
-                outputs = await self._run_scope(self.plan, "", check_inputs(self.plan, inputs))
+                given = check_inputs(self.plan, inputs)
+                outputs = await self._run_scope(self.plan, self.prefix, given)
+        except Parked:
+            return Outcome(status=RunStatus.WAITING, errors=self.errors)
         except StepStopped as stop:
             status = RunStatus.SUSPENDED if stop.suspends else RunStatus.FAILED
             return self._ended(status, stop.failure, stop.path)
@@ -212,7 +214,7 @@ class Execution:
                 if plan.roots:
                     await self._follow_all(scope, plan.roots)
         except BaseExceptionGroup as errors:
-            raise _first_error(errors) from None
+            raise first_error(errors) from None
         return self._results(plan, outputs)
 
     async def _follow_all(self, scope: _Scope, ready: Sequence[str]) -> None:
@@ -262,16 +264,23 @@ class Execution:
         inputs = gather(step.sources, scope.outputs)
         self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, inputs=inputs)
         started = self.loop.time()
+        self.busy += 1
         try:
-            outputs = await self._perform(step, path, inputs)
-        except asyncio.CancelledError:
-            self.emit(EventType.STEP_CANCELLED, path, seconds=self.loop.time() - started)
-            raise
-        except Exception as error:
-            outputs = self._failed(step, path, error, self.loop.time() - started)
-        else:
-            self._succeeded(path, outputs, self.loop.time() - started)
-        await self.journal.commit()
+            try:
+                outputs = await self._perform(step, path, inputs)
+            except (asyncio.CancelledError, Parked):
+                if not self.control.parked:
+                    self.emit(EventType.STEP_CANCELLED, path, seconds=self.loop.time() - started)
+                raise
+            except Exception as error:
+                outputs = self._failed(step, path, error, self.loop.time() - started)
+            else:
+                self._succeeded(path, outputs, self.loop.time() - started)
+            await self.journal.commit()
+        finally:
+            self.busy -= 1
+            if self.control.asks:
+                self.rest_soon()
         return outputs
 
     def _succeeded(self, path: str, outputs: Outputs, seconds: float) -> None:
@@ -286,7 +295,7 @@ class Execution:
 
     def _failed(self, step: PlannedStep, path: str, error: Exception, seconds: float) -> Outputs:
         """Record the failure; the step's outputs when its policy lets the run go on."""
-        stop = _stop_for(path, error)
+        stop = stop_for(path, error)
         failure = stop.failure
         tally = self.tallies.pop(path, None)
         self.emit(
@@ -304,96 +313,48 @@ class Execution:
         return {}
 
     async def _perform(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
-        if step.node.kind == "map":
-            return await in_time(self._map(step, path, inputs), step.policy.timeout, path)
         if control := CONTROLS.get(step.node.kind):
             return control(step.config, inputs)
-        return await self.attempts.run(step, path, inputs)
+        if step.body is None and step.node.kind != "approve":
+            return await self.attempts.run(step, path, inputs)
+        self.busy -= 1  # what it waits for counts itself
+        try:
+            if step.body is None:
+                return await self._approve(step, path, inputs)
+            work = self.containers.run(step, path, inputs)
+            return await in_time(work, step.policy.timeout, path)
+        finally:
+            self.busy += 1
 
-    # Map
+    # Waiting for a person
 
-    async def _map(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
-        """Run the body once per item; lists in the order of the items."""
-        items = inputs["items"]
-        if not isinstance(items, list):
-            raise InvalidInput(
-                f"Map needs a list on its port 'items'; it got {type(items).__name__}."
+    async def _approve(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
+        config: Approve = step.config
+        answer = self.control.answers.get(path)
+        if answer is None:
+            self.emit(
+                EventType.STEP_WAITING, path, question=config.question, editable=config.editable
             )
-        assert step.body is not None
-        others = {name: value for name, value in inputs.items() if name != "items"}
-        results: list[dict[str, Any] | None] = [None] * len(items)
-        failed: list[int] = []
-
-        async def run_item(index: int) -> None:
-            given = {**others, step.config.item: items[index]}
-            assert step.body is not None
-            try:
-                results[index] = await self._run_scope(step.body, f"{path}[{index}]/", given)
-            except (StepStopped, OutputNotProduced) as error:
-                self._item_failed(step, path, index, error)
-                failed.append(index)
-
-        await _each(run_item, len(items), step.config.concurrency)
-        if failed:
-            self.emit(EventType.TRACE, path, name="failed_items", indexes=sorted(failed))
-        return {
-            port.name: [None if result is None else result[port.name] for result in results]
-            for port, _ in step.body.results
-        }
-
-    def _item_failed(
-        self, step: PlannedStep, path: str, index: int, error: StepStopped | OutputNotProduced
-    ) -> None:
-        """Raise when the failure ends the map, else list it on the run."""
-        stop = _stop_for(f"{path}[{index}]", error)
-        if step.config.on_item_error == "stop" or stop.suspends:
-            raise stop
-        failure = stop.failure
-        self.errors.append(
-            {
-                "step": f"{path}[{index}]",
-                "code": failure.code,
-                "message": failure.message,
-                "item": index,
-            }
+            self.rest_soon()
+            answer = await self.control.wait(path)
+        self.emit(
+            EventType.STEP_ANSWERED,
+            path,
+            approved=answer.approved,
+            comment=answer.comment,
+            by=answer.by,
         )
+        return answered(config, inputs[VALUE], answer)
 
+    def rest_soon(self) -> None:
+        """Look in a moment whether people are all that the run waits for: whatever was just made
+        ready has begun by then, and told so."""
+        self.loop.call_later(REST, self._rest, self.seq)
 
-def _first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended a task group. The group lists them in the order in which tasks ended; what
-    suspends a run goes before what fails it."""
-    flat: list[BaseException] = []
-    pending: list[BaseException] = [errors]
-    while pending:
-        error = pending.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            pending[:0] = error.exceptions
+    def _rest(self, seq: int) -> None:
+        if self.busy or not self.control.asks:
+            return  # whoever ends a step next looks again
+        if seq == self.seq:
+            self.control.park()
         else:
-            flat.append(error)
-    return next(
-        (error for error in flat if isinstance(error, StepStopped) and error.suspends), flat[0]
-    )
-
-
-def _stop_for(path: str, error: Exception) -> StepStopped:
-    """What stops the run, should it: a failed item of a map keeps the path of the step inside."""
-    if isinstance(error, StepStopped):
-        return error
-    suspends = isinstance(error, RunnerError) and error.suspends
-    return StepStopped(path, failure_of(error), suspends=suspends)
-
-
-async def _each(work: Callable[[int], Awaitable[None]], count: int, concurrency: int) -> None:
-    """Call `work` for 0 … count-1, `concurrency` at once; the first error cancels the others."""
-    indexes = iter(range(count))
-
-    async def drain() -> None:
-        for index in indexes:
-            await work(index)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(concurrency, count)):
-                group.create_task(drain())
-    except BaseExceptionGroup as errors:
-        raise _first_error(errors) from None
+            self.rest_soon()

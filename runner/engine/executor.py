@@ -47,6 +47,11 @@ class Executor(Protocol):
 
     backend: Backend
 
+    @property
+    def warm(self) -> bool:
+        """Whether a call would start at once; the router explores nothing that must be started first."""
+        ...
+
     def can(self, node: Node, config: Any) -> bool:
         """Whether this backend has an implementation for the node. Pure and quick."""
         ...

@@ -13,6 +13,8 @@ type Work = Callable[[Call], Any]
 class FakeExecutor:
     """Runs `work[node id]`, or `otherwise`, with the call; a coroutine is awaited. Counts its calls."""
 
+    warm = True
+
     def __init__(
         self,
         work: Mapping[str, Work] | None = None,

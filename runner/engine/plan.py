@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from pipelines.graph.graph import Edge, Graph, GraphError, Node, Port
 from pipelines.graph.kinds import Kind, kind_named
+from pipelines.graph.kinds.sub_pipeline import SubPipeline
 from pipelines.graph.policy import StepPolicy
 from pipelines.graph.ports import node_ports
 
@@ -48,20 +49,53 @@ class Plan:
         return tuple(step for step, count in self.waits.items() if not count)
 
 
+MAX_PINS = 8
+"""Pipelines within pipelines within … at most."""
+
+
 def plan(graph: Graph) -> Plan:
-    """The plan of a valid graph. A graph that `validate` finds problems in raises a GraphError."""
-    into: _EdgesInto = {}
-    for edge in graph.edges:
-        into.setdefault(edge.target, []).append(edge)
-    return _plan_scope(graph, None, into)
+    """The plan of a valid graph, with those of the pipelines that it pins (`graph.pipelines`). A graph
+    that `validate` finds problems in raises a GraphError, and so does one that leads to itself."""
+    return _Pinned(graph.pipelines, {}, ()).plan(graph)
 
 
-def _plan_scope(graph: Graph, parent: str | None, into: _EdgesInto) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """The graphs that nodes pin. `plans` keeps what is planned: many nodes may pin one version."""
+
+    graphs: Mapping[str, Graph]
+    plans: dict[str, "Plan"]
+    way: tuple[str, ...]
+
+    def plan(self, graph: Graph) -> "Plan":
+        into: _EdgesInto = {}
+        for edge in graph.edges:
+            into.setdefault(edge.target, []).append(edge)
+        return _plan_scope(graph, None, into, self)
+
+    def body(self, node: Node, version: str) -> "Plan":
+        if version in self.way or len(self.way) >= MAX_PINS:
+            raise GraphError(
+                f"Node '{node.id}' pins a pipeline that leads to itself, or lies in more than "
+                f"{MAX_PINS} others. Take it out of one of them."
+            )
+        if version not in self.plans:
+            if version not in self.graphs:
+                raise GraphError(
+                    f"Node '{node.id}' pins the version '{version}', which is not at hand. "
+                    "Choose the pipeline again."
+                )
+            inner = _Pinned(self.graphs, self.plans, (*self.way, version))
+            self.plans[version] = inner.plan(self.graphs[version])
+        return self.plans[version]
+
+
+def _plan_scope(graph: Graph, parent: str | None, into: _EdgesInto, pinned: _Pinned) -> Plan:
     nodes = graph.children(parent)
     input_id = next((node.id for node in nodes if node.kind == "input"), None)
     output = next((node for node in nodes if node.kind == "output"), None)
     steps = {
-        node.id: _planned(graph, node, into)
+        node.id: _planned(graph, node, into, pinned)
         for node in nodes
         if node.kind not in ("input", "output")
     }
@@ -81,16 +115,22 @@ def _plan_scope(graph: Graph, parent: str | None, into: _EdgesInto) -> Plan:
     )
 
 
-def _planned(graph: Graph, node: Node, into: _EdgesInto) -> PlannedStep:
+def _planned(graph: Graph, node: Node, into: _EdgesInto, pinned: _Pinned) -> PlannedStep:
     kind = kind_named(node.kind)
     try:
+        config = kind.config.model_validate(node.config)
+        body = None
+        if kind.container:
+            body = _plan_scope(graph, node.id, into, pinned)
+        elif isinstance(config, SubPipeline):
+            body = pinned.body(node, config.version)
         return PlannedStep(
             node=node,
             kind=kind,
-            config=kind.config.model_validate(node.config),
+            config=config,
             policy=StepPolicy.model_validate(node.policy),
             sources=_sources(graph, node, into),
-            body=_plan_scope(graph, node.id, into) if kind.container else None,
+            body=body,
         )
     except ValidationError as error:
         raise GraphError(f"Node '{node.id}' can't be planned: {error}") from None

@@ -90,6 +90,15 @@ def _routed(step: StepResult, data: Mapping[str, Any]) -> None:
     step.backend, step.reason = data["backend"], data["reason"]
 
 
+def _waiting(step: StepResult, data: Mapping[str, Any]) -> None:
+    step.status = StepStatus.WAITING
+
+
+def _answered(step: StepResult, data: Mapping[str, Any]) -> None:
+    step.status = StepStatus.RUNNING
+    step.traces.append({"name": "answer", **data})
+
+
 def _succeeded(step: StepResult, data: Mapping[str, Any]) -> None:
     step.status = StepStatus.SUCCEEDED
     step.outputs, step.seconds, step.usage = dict(data["outputs"]), data["seconds"], data["usage"]
@@ -122,6 +131,8 @@ def _lm_called(step: StepResult, data: Mapping[str, Any]) -> None:
 
 _TAKE = {
     EventType.STEP_STARTED: _started,
+    EventType.STEP_WAITING: _waiting,
+    EventType.STEP_ANSWERED: _answered,
     EventType.STEP_ROUTED: _routed,
     EventType.STEP_SUCCEEDED: _succeeded,
     EventType.STEP_FAILED: _failed,
