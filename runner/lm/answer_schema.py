@@ -7,6 +7,7 @@ from typing import Any
 MAX_TEXT = 240  # characters of a text output
 MAX_ITEM = 40  # characters of a text within a list or an object
 MAX_ITEMS = 5
+MAX_REPEATS = 2_000  # what the grammar of the local model's server can count
 NOTES = ("title", "description", "default", "examples")
 
 
@@ -55,16 +56,22 @@ def bounded(schema: Any, *, within: bool = False) -> Any:
 def _limits(schema: Mapping[str, Any], within: bool) -> dict[str, Any]:
     kind = schema.get("type")
     if kind == "string" and not {"enum", "const", "format", "pattern"}.intersection(schema):
-        # The field's own bounds go before ours.
-        shortest = schema.get("minLength", 0)
-        longest = max(shortest, MAX_ITEM if within else MAX_TEXT)
-        limits = {"maxLength": min(longest, schema.get("maxLength", longest))}
-        # Left free, a tiny model answers with nothing at all now and then.
-        least = min(1, limits["maxLength"])
-        return limits if within else {"minLength": max(shortest, least)} | limits
+        return _text_limits(schema, within)
     if kind == "array":
         return {"maxItems": min(MAX_ITEMS, schema.get("maxItems", MAX_ITEMS))}
     return {}
+
+
+def _text_limits(schema: Mapping[str, Any], within: bool) -> dict[str, int]:
+    """The field's own bounds go before ours. One that is more than can be counted is left to the check
+    of the answer."""
+    shortest = schema.get("minLength", 0)
+    longest = max(shortest, MAX_ITEM if within else MAX_TEXT)
+    longest = min(longest, schema.get("maxLength", longest))
+    # Left free, a tiny model answers with nothing at all now and then.
+    least = shortest if within else max(shortest, min(1, longest))
+    limits = {"minLength": min(least, MAX_REPEATS)} if least else {}
+    return limits | ({"maxLength": longest} if longest <= MAX_REPEATS else {})
 
 
 def _is_decimal(schema: Mapping[str, Any]) -> bool:

@@ -59,11 +59,13 @@ _encode = msgspec.json.Encoder().encode
 def request_digest(request: LMRequest, profile: LMProfile) -> str:
     """What is asked, of which profile, as 32 hexadecimal digits.
 
-    Left out is what keys hold apart (rollout, candidate), `fresh`, and what the profile adds, so that
-    a run resumed after its profile was mended still finds what it paid for. The order of a schema's
-    properties counts: it orders the answer.
+    Left out is what keys hold apart (rollout, candidate), `fresh`, `predictor`, and what the profile
+    adds, so that a run resumed after its profile was mended still finds what it paid for. The order of
+    a schema's properties counts: it orders the answer.
     """
-    asked = msgspec.structs.replace(request, rollout_id=None, candidate=0, fresh=False)
+    asked = msgspec.structs.replace(
+        request, rollout_id=None, candidate=0, fresh=False, predictor=""
+    )
     return hashlib.blake2b(_encode((profile.name, asked)), digest_size=16).hexdigest()
 
 

@@ -10,7 +10,7 @@ from runner.engine.events import Chunk, EventType
 from runner.engine.executor import Call
 from runner.lm.masking import Masker
 from runner.lm.splitter import Piece, StreamSplitter
-from runner.lm.types import LMProfile, LMRequest, LMResponse
+from runner.lm.types import LMProfile, LMRequest, LMResponse, Rejected, Usage
 
 
 class Listener(Protocol):
@@ -22,8 +22,12 @@ class Listener(Protocol):
         """What was streamed so far is not part of the answer; another attempt may follow."""
         ...
 
-    def attempted(self) -> None:
-        """An attempt begins."""
+    def attempted(self, waited: float) -> None:
+        """An attempt begins, after so many seconds in line."""
+        ...
+
+    def rejected(self, rejected: Rejected) -> None:
+        """What was streamed is an answer that was not accepted; the model is asked again."""
         ...
 
 
@@ -43,9 +47,29 @@ class CallStream:
         self._first_token: float | None = None
         self.number = call.next_lm_call()
         self.attempts = 0
+        self._waited = 0.0
+        self._rejected: list[dict[str, Any]] = []
+        self._rejected_usage = Usage()
 
-    def attempted(self) -> None:
+    def attempted(self, waited: float) -> None:
         self.attempts += 1
+        self._waited += waited
+        self._renumber()
+
+    def rejected(self, rejected: Rejected) -> None:
+        self.retract("rejected")
+        self._renumber()
+        response = rejected.response
+        self._rejected_usage += response.usage
+        self._rejected.append(
+            {
+                "response": response.text,
+                "problem": rejected.problem,
+                "usage": _counts(response.usage),
+            }
+        )
+
+    def _renumber(self) -> None:
         if self._retracted:
             self.number = self._call.next_lm_call()
             self._retracted = False
@@ -81,19 +105,21 @@ class CallStream:
 
     def answered(
         self, request: LMRequest, profile: LMProfile, masker: Masker, response: LMResponse
-    ) -> None:
-        """The answer is whole: send what was held back, and the event."""
+    ) -> dict[str, Any]:
+        """The answer is whole: send what was held back, and the event, whose data is given back."""
         if response.source != "provider" and not self._streamed:
             self._send(self._splitter.feed(response.text))
         self._send(self._splitter.finish())
-        self._event(request, profile, masker, response, failure=None)
+        return self._event(request, profile, masker, response, failure=None)
 
     def failed(
         self, request: LMRequest, profile: LMProfile, masker: Masker, error: RunnerError
-    ) -> None:
+    ) -> dict[str, Any]:
         self.retract(error.code)
         failure = {"code": error.code, "message": error.message}
-        self._event(request, profile, masker, LMResponse(text="", finish_reason=""), failure)
+        # Answers that were not accepted were paid for all the same.
+        nothing = LMResponse(text="", finish_reason="", usage=self._rejected_usage)
+        return self._event(request, profile, masker, nothing, failure)
 
     def _event(
         self,
@@ -102,7 +128,7 @@ class CallStream:
         masker: Masker,
         response: LMResponse,
         failure: dict[str, str] | None,
-    ) -> None:
+    ) -> dict[str, Any]:
         seconds = self._loop.time() - self._start
         usage, first = response.usage, self._first_token
         data: dict[str, Any] = {
@@ -116,19 +142,29 @@ class CallStream:
             "response": response.text,
             "tool_calls": response.tool_calls,
             "finish_reason": response.finish_reason,
-            "usage": {
-                "input_tokens": usage.input_tokens,
-                "output_tokens": usage.output_tokens,
-                "cost": usage.cost,
-            },
+            "usage": _counts(usage),
             "source": response.source,
             "attempts": self.attempts,
+            "rejected": self._rejected,
+            "parent": self._call.path.rpartition("/")[0],
+            "predictor": request.predictor,
             "seconds": seconds,
+            "waited_s": self._waited,
             "first_token_s": first,
             "tokens_per_s": _rate(usage.output_tokens, first, seconds),
             "failure": failure,
         }
         self._call.observer.event(EventType.LM_CALL, self._call, data)
+        return data
+
+
+def _counts(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "cost": usage.cost,
+    }
 
 
 def _rate(tokens: int, first_token: float | None, seconds: float) -> float | None:

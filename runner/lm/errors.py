@@ -76,6 +76,13 @@ class Exhausted(LMError):
     suspends = True
 
 
+class AddressRefused(LMError):
+    """The provider's name leads where no connection may be made."""
+
+    code = "address_refused"
+    suspends = True
+
+
 class ContextWindowExceeded(LMError):
     """The messages are longer than the model's context window."""
 
@@ -112,6 +119,7 @@ BY_CODE: dict[str, type[LMError]] = {
         ServerError,
         TransportError,
         Exhausted,
+        AddressRefused,
         ContextWindowExceeded,
         InvalidRequest,
         Refusal,

@@ -12,7 +12,7 @@ import msgspec
 
 from runner.lm.call_stream import Listener
 from runner.lm.errors import TransportError
-from runner.lm.types import LMResponse, Usage
+from runner.lm.types import LMResponse, Rejected, Usage
 
 type Pay = Callable[[Listener], Coroutine[None, None, LMResponse]]
 
@@ -25,9 +25,9 @@ class Flight:
         self._text = ""
         self.task = asyncio.create_task(pay(self))
 
-    def attempted(self) -> None:
+    def attempted(self, waited: float) -> None:
         for waiter in self._waiters:
-            waiter.attempted()
+            waiter.attempted(waited)
 
     def delta(self, text: str) -> None:
         self._text += text
@@ -38,6 +38,11 @@ class Flight:
         self._text = ""
         for waiter in self._waiters:
             waiter.retract(reason)
+
+    def rejected(self, rejected: Rejected) -> None:
+        self._text = ""
+        for waiter in self._waiters:
+            waiter.rejected(rejected)
 
     async def wait(self, waiter: Listener) -> LMResponse:
         """The answer. The first of those who are still waiting is its payer; to others it is shared."""

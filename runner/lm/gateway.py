@@ -5,11 +5,9 @@ the flight of an equal call, and then the provider, with attempts inside the pro
 stage is skipped, at no cost, where it is not set up.
 """
 
-import asyncio
-import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,14 +15,16 @@ from runner.engine.errors import InvalidConfig, RunnerError, StepTimeout
 from runner.engine.executor import Call
 from runner.lm.adapters.adapter import Adapter
 from runner.lm.adapters.catalogue import Adapters
+from runner.lm.budget import Ledger
 from runner.lm.cache import CacheKey, ResponseCache, cache_key, request_digest
+from runner.lm.call_record import CallRecord, record_of
 from runner.lm.call_stream import CallStream, Listener
-from runner.lm.errors import OUTAGES, Exhausted, LMError, LMTimeout, UnexpectedResponse
 from runner.lm.flight import Flights
 from runner.lm.limits import Limits
-from runner.lm.masking import Masker, StreamMasker
+from runner.lm.masking import Masker
+from runner.lm.provider_calls import ProviderCalls
 from runner.lm.replay import ReplayLog, replay_key
-from runner.lm.retry import wait_before_retry
+from runner.lm.throttle import Throttles
 from runner.lm.types import LMProfile, LMRequest, LMResponse, ProfileHealth, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -34,8 +34,9 @@ _decode = msgspec.json.Decoder(LMResponse).decode
 class Gateway:
     """Calls language models by profile, within one event loop.
 
-    `backoff` is seconds before the first repetition of a failed attempt; it doubles. `adapters` may be
-    shared with other gateways; whoever made them closes them.
+    `backoff` is seconds before the first repetition of a failed attempt; it doubles. `adapters`,
+    `throttles` and `ledger` may be shared with other gateways; whoever made the adapters closes them.
+    `tell` hears of every call when it is over, on the event loop: it must be quick.
     """
 
     def __init__(
@@ -46,21 +47,30 @@ class Gateway:
         replay_log: ReplayLog | None = None,
         response_cache: ResponseCache | None = None,
         adapters: Adapters | None = None,
+        throttles: Throttles | None = None,
+        ledger: Ledger | None = None,
+        tell: Sequence[Callable[[CallRecord], None]] = (),
         backoff: float = 0.5,
     ) -> None:
         self._profiles = dict(profiles)
         self._default = default
         self._replay_log = replay_log
         self._response_cache = response_cache
-        self._backoff = backoff
+        self._tell = tuple(tell)
         self._masker = Masker(profile.api_key for profile in profiles.values())
         self._adapters = adapters or Adapters()
         self._owns_adapters = adapters is None
-        self._slots = {
-            name: asyncio.Semaphore(profile.concurrency) for name, profile in profiles.items()
-        }
         self._flights = Flights()
         self._limits = Limits()
+        self.throttles = throttles or Throttles()
+        self._provider = ProviderCalls(
+            adapters=self._adapters,
+            throttles=self.throttles,
+            ledger=ledger or Ledger(),
+            masker=self._masker,
+            limits=self._limits,
+            backoff=backoff,
+        )
         for profile in (*profiles.values(), self.profile(default)):
             self.adapter(profile.adapter)
 
@@ -105,10 +115,18 @@ class Gateway:
             else:
                 response = await self._in_time(call.deadline, request, call, chosen, stream)
         except RunnerError as error:
-            stream.failed(request, chosen, self._masker, error)
+            self._told(stream.failed(request, chosen, self._masker, error), request, chosen, call)
             raise
-        stream.answered(request, chosen, self._masker, response)
+        self._told(stream.answered(request, chosen, self._masker, response), request, chosen, call)
         return response
+
+    def _told(
+        self, data: dict[str, Any], request: LMRequest, profile: LMProfile, call: Call
+    ) -> None:
+        if self._tell:
+            record = record_of(data, request, profile, call)
+            for tell in self._tell:
+                tell(record)
 
     async def aclose(self) -> None:
         """End what is under way; release connections and processes, unless they are shared."""
@@ -150,14 +168,14 @@ class Gateway:
     ) -> LMResponse:
         cache = self._response_cache
         if cache is None or not call.policy.cache:
-            return await self._pay(request, profile, call.deadline, stream)
+            return await self._provider.pay(request, profile, call.run_id, call.deadline, stream)
         key = cache_key(request, request_digest(request, profile), profile)
         if request.fresh:  # the stored answer was bad: take none, but leave the next one there
-            return await self._pay_and_store(cache, key, request, profile, stream)
+            return await self._pay_and_store(cache, key, request, profile, call.run_id, stream)
         stored = await cache.get(key)
         if stored is not None:
             return _stored(stored, "response_cache")
-        pay = partial(self._pay_and_store, cache, key, request, profile)
+        pay = partial(self._pay_and_store, cache, key, request, profile, call.run_id)
         return await self._flights.join(key, stream, pay)
 
     async def _pay_and_store(
@@ -166,120 +184,14 @@ class Gateway:
         key: CacheKey,
         request: LMRequest,
         profile: LMProfile,
+        run_id: str,
         listener: Listener,
     ) -> LMResponse:
         # No deadline: others may wait for the same answer, and each waits within its own.
-        response = await self._pay(request, profile, None, listener)
+        response = await self._provider.pay(request, profile, run_id, None, listener)
         await cache.put(key, _encode(response))
         return response
-
-    async def _pay(
-        self, request: LMRequest, profile: LMProfile, deadline: float | None, listener: Listener
-    ) -> LMResponse:
-        """Ask the provider, and again after an outage as long as the profile allows."""
-        asked = _with_defaults(request, profile)
-        slots = self._slots[profile.name]
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                async with slots:
-                    return await self._attempt(asked, profile, listener)
-            except OUTAGES as error:
-                listener.retract(error.code)
-                wait = self._wait(error, attempt, profile, deadline)
-                if wait is None:
-                    raise _exhausted(error, attempt, profile) from error
-            await asyncio.sleep(wait)
-
-    def _wait(
-        self, error: LMError, attempt: int, profile: LMProfile, deadline: float | None
-    ) -> float | None:
-        now = asyncio.get_running_loop().time()
-        return wait_before_retry(
-            error,
-            attempt=attempt,
-            retries=profile.retries,
-            backoff=self._backoff,
-            remaining=None if deadline is None else deadline - now,
-            chance=random.random(),  # noqa: S311 (spreads load, keeps no secret)
-        )
-
-    async def _attempt(
-        self, request: LMRequest, profile: LMProfile, listener: Listener
-    ) -> LMResponse:
-        listener.attempted()
-        limit = self._limits.until(asyncio.get_running_loop().time() + profile.timeout)
-        try:
-            with limit:
-                return await self._listen(request, profile, listener)
-        except TimeoutError as error:
-            if not limit.expired:
-                raise
-            message = f"LM profile '{profile.name}' did not answer within {profile.timeout:g} s."
-            raise LMTimeout(message) from error
-        except LMError as error:
-            self._mask(error)
-            raise
-
-    async def _listen(
-        self, request: LMRequest, profile: LMProfile, listener: Listener
-    ) -> LMResponse:
-        """Pass on what streams in, without keys, up to the answer."""
-        mask = StreamMasker(self._masker) if self._masker.keys else None
-        parts = self._adapters.named(profile.adapter).stream(request, profile)
-        try:
-            async for part in parts:
-                if isinstance(part, LMResponse):
-                    if mask is not None and (rest := mask.finish()):
-                        listener.delta(rest)
-                    return self._accounted(part, profile)
-                if delta := part if mask is None else mask.feed(part):
-                    listener.delta(delta)
-        finally:
-            await parts.aclose()
-        raise UnexpectedResponse(f"LM profile '{profile.name}': the stream had no end.")
-
-    def _accounted(self, response: LMResponse, profile: LMProfile) -> LMResponse:
-        """The answer with its cost, and without keys."""
-        usage = response.usage
-        if profile.input_price or profile.output_price:
-            millionths = (
-                usage.input_tokens * profile.input_price
-                + usage.output_tokens * profile.output_price
-            )
-            usage = msgspec.structs.replace(usage, cost=millionths / 1e6)
-        elif not self._masker.keys:
-            return response
-        return msgspec.structs.replace(
-            response,
-            usage=usage,
-            text=self._masker.text(response.text),
-            tool_calls=self._masker.value(response.tool_calls),
-        )
-
-    def _mask(self, error: LMError) -> None:
-        error.message = self._masker.text(error.message)
-        error.details = self._masker.value(error.details)
-        error.args = (error.message,)
-
-
-def _with_defaults(request: LMRequest, profile: LMProfile) -> LMRequest:
-    """The request with the profile's settings where it leaves them open."""
-    temperature = profile.temperature if request.temperature is None else request.temperature
-    max_tokens = profile.max_tokens if request.max_tokens is None else request.max_tokens
-    if temperature == request.temperature and max_tokens == request.max_tokens:
-        return request
-    return msgspec.structs.replace(request, temperature=temperature, max_tokens=max_tokens)
 
 
 def _stored(value: bytes, source: Literal["replay_log", "response_cache"]) -> LMResponse:
     return msgspec.structs.replace(_decode(value), source=source, usage=Usage())
-
-
-def _exhausted(error: LMError, attempts: int, profile: LMProfile) -> Exhausted:
-    tries = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-    return Exhausted(
-        f"LM profile '{profile.name}' failed after {tries}, the last with {error.code}: {error.message}",
-        **error.details | {"cause": error.code, "attempts": attempts},
-    )

@@ -119,12 +119,15 @@ class _Chat:
 
     def feed(self, delta: str) -> None:
         text = self._held + delta
-        while "\n" in text and (marker := _MARKER.search(text)):
-            self._emit(text[: marker.start()].rstrip())
-            self._pieces.open(marker[1])
-            self._leading = True
-            text = text[marker.end() :]
-        end = self._judged(text)
+        if "\n" not in text:  # the middle of a line, which is most of a stream
+            end = len(text.rstrip())
+        else:
+            while marker := _MARKER.search(text):
+                self._emit(text[: marker.start()].rstrip())
+                self._pieces.open(marker[1])
+                self._leading = True
+                text = text[marker.end() :]
+            end = self._judged(text)
         self._emit(text[:end])
         self._held = text[end:]
 
@@ -168,6 +171,10 @@ class _Json:
         self._in_string = self._escaped = False
 
     def feed(self, delta: str) -> None:
+        # Most of a stream is the middle of a text.
+        if self._step == self._string and not self._held and _is_plain(delta):
+            self._pieces.add(delta)
+            return
         text = self._held + delta
         at = 0
         while at < len(text):
@@ -213,18 +220,25 @@ class _Json:
         return at
 
     def _string(self, text: str, at: int) -> int | None:
-        end = _run_end(text, at)
-        if end > at:
-            self._pieces.add(text[at:end])
-            return end
-        if text[at] == '"':
-            self._step = self._outside
-            return at + 1
-        decoded = _decode_escape(text, at)
-        if decoded is None:
-            return None
-        self._pieces.add(decoded[0])
-        return decoded[1]
+        """All of a text that is there, as one piece."""
+        parts, end = [], at
+        while end < len(text):
+            run = _run_end(text, end)
+            parts.append(text[end:run])
+            end = run
+            if end == len(text):
+                break
+            if text[end] == '"':
+                self._step = self._outside
+                end += 1
+                break
+            decoded = _decode_escape(text, end)
+            if decoded is None:
+                break
+            parts.append(decoded[0])
+            end = decoded[1]
+        self._pieces.add("".join(parts))
+        return end if end > at else None
 
     def _scalar(self, text: str, at: int) -> int | None:
         end = _SCALAR_END.search(text, at)
@@ -292,6 +306,10 @@ def _hex(digits: str) -> int | None:
     if len(digits) < 4:
         return None
     return int(digits, 16) if _FOUR_HEX.match(digits) else 0xFFFD
+
+
+def _is_plain(delta: str) -> bool:
+    return '"' not in delta and "\\" not in delta
 
 
 def _run_end(text: str, at: int) -> int:

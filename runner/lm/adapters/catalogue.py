@@ -1,33 +1,19 @@
 """The adapters by name. One is imported when a profile names it, never before."""
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import cast
 
 from runner.engine.errors import InvalidConfig
 from runner.lm.adapters.adapter import Adapter
 
-
-def _scripted() -> Adapter:
-    from runner.lm.adapters.scripted import ScriptedAdapter
-
-    return ScriptedAdapter()
-
-
-def _openai_compatible() -> Adapter:
-    from runner.lm.adapters.openai_compatible import OpenAICompatibleAdapter
-
-    return OpenAICompatibleAdapter()
-
-
-def _local() -> Adapter:
-    from runner.lm.adapters.local import LocalAdapter
-
-    return LocalAdapter()
-
-
-ADAPTERS: Mapping[str, Callable[[], Adapter]] = {
-    "scripted": _scripted,
-    "openai_compatible": _openai_compatible,
-    "local": _local,
+# Name to module and class.
+ADAPTERS: Mapping[str, tuple[str, str]] = {
+    "scripted": ("scripted", "ScriptedAdapter"),
+    "openai_compatible": ("openai_compatible", "OpenAICompatibleAdapter"),
+    "anthropic": ("anthropic", "AnthropicAdapter"),
+    "local": ("local", "LocalAdapter"),
+    "litellm": ("litellm", "LiteLLMAdapter"),
 }
 
 
@@ -41,12 +27,20 @@ class Adapters:
     def named(self, name: str) -> Adapter:
         """The adapter of this name; InvalidConfig lists what there is."""
         if name not in self._made:
-            make = ADAPTERS.get(name)
-            if make is None:
-                known = ", ".join(sorted(ADAPTERS))
-                raise InvalidConfig(f"There is no LM adapter '{name}'. LM adapters: {known}.")
-            self._made[name] = make()
+            self._made[name] = self._make(name)
         return self._made[name]
+
+    def _make(self, name: str) -> Adapter:
+        if name == "instructor":
+            from runner.lm.adapters.instructor import InstructorAdapter
+
+            return InstructorAdapter(self.named)  # it stands over the others
+        if name not in ADAPTERS:
+            known = ", ".join(sorted([*ADAPTERS, "instructor"]))
+            raise InvalidConfig(f"There is no LM adapter '{name}'. LM adapters: {known}.")
+        module, kind = ADAPTERS[name]
+        make = getattr(import_module(f"runner.lm.adapters.{module}"), kind)
+        return cast("Callable[[], Adapter]", make)()
 
     async def aclose(self) -> None:
         """Release connections and processes."""

@@ -1,73 +1,54 @@
 """The wire format of the chat-completions API: what is sent, and what is read. No I/O."""
 
-import re
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from runner.engine.errors import InvalidConfig
-from runner.lm.errors import (
-    AuthError,
-    BillingError,
-    ContextWindowExceeded,
-    InvalidRequest,
-    LMError,
-    LMTimeout,
-    RateLimited,
-    Refusal,
-    ServerError,
-    TransportError,
-    UnexpectedResponse,
-)
+from runner.lm.adapters.openai_settings import Settings, bearer
+from runner.lm.adapters.wire import decoded, reported_error
+from runner.lm.errors import Refusal, TransportError
 from runner.lm.types import LMProfile, LMRequest, LMResponse, Message, Usage
 
 # What OpenAI itself wants instead of `max_tokens`, which everybody else still takes.
 _OPENAI_HOSTS = frozenset({"api.openai.com"})
-_EXCERPT = 500
 
 
-class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The settings of an openai_compatible profile.
+class ChatCompletions:
+    """POST /chat/completions, always streamed."""
 
-    `max_tokens_field` is the name the provider gives the limit; `strict` is sent with a JSON Schema;
-    `extra` is merged into every request as it is.
-    """
+    path = "/chat/completions"
 
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
-    strict: bool = True
-    extra: dict[str, Any] = {}
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
+    def headers(self, profile: LMProfile) -> dict[str, str]:
+        return bearer(profile)
 
-def settings_of(profile: LMProfile) -> Settings:
-    try:
-        return msgspec.convert(profile.settings, Settings)
-    except msgspec.ValidationError as error:
-        message = f"The settings of LM profile '{profile.name}' can't be read: {error}."
-        raise InvalidConfig(message) from error
+    def body(self, request: LMRequest, profile: LMProfile) -> dict[str, Any]:
+        settings = self._settings
+        reasons = settings.reasons(profile)
+        body: dict[str, Any] = {
+            "model": profile.model,
+            "messages": [_message(message) for message in request.messages],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        optional = settings.sampling(request, profile) | {
+            _max_tokens_field(profile, settings): request.max_tokens,
+            "stop": None if reasons else list(request.stop) or None,
+            "seed": request.seed,
+            "tools": list(request.tools) or None,
+            "tool_choice": request.tool_choice,
+            "response_format": _response_format(request, profile, settings),
+            "reasoning_effort": settings.reasoning_effort,
+        }
+        body.update((name, value) for name, value in optional.items() if value is not None)
+        body.update(settings.extra)
+        return body
 
-
-def request_body(request: LMRequest, profile: LMProfile, settings: Settings) -> dict[str, Any]:
-    """The JSON of a streamed chat completion."""
-    body: dict[str, Any] = {
-        "model": profile.model,
-        "messages": [_message(message) for message in request.messages],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    optional = {
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        _max_tokens_field(profile, settings): request.max_tokens,
-        "stop": list(request.stop) or None,
-        "seed": request.seed,
-        "tools": list(request.tools) or None,
-        "tool_choice": request.tool_choice,
-        "response_format": _response_format(request, profile, settings),
-    }
-    body.update((name, value) for name, value in optional.items() if value is not None)
-    body.update(settings.extra)
-    return body
+    def answer(self) -> "ChatAnswer":
+        return ChatAnswer()
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -81,7 +62,7 @@ def _max_tokens_field(profile: LMProfile, settings: Settings) -> str:
     if settings.max_tokens_field:
         return settings.max_tokens_field
     openai = urlsplit(profile.base_url).hostname in _OPENAI_HOSTS
-    return "max_completion_tokens" if openai else "max_tokens"
+    return "max_completion_tokens" if openai or settings.reasons(profile) else "max_tokens"
 
 
 def _response_format(
@@ -119,9 +100,14 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
 
 
 class _Chunk(msgspec.Struct):
@@ -131,7 +117,8 @@ class _Chunk(msgspec.Struct):
     error: Any = None
 
 
-_decode_chunk = msgspec.json.Decoder(_Chunk).decode
+_CHUNK = msgspec.json.Decoder(_Chunk)
+_DONE = b"[DONE]"
 
 
 class ChatAnswer:
@@ -145,21 +132,20 @@ class ChatAnswer:
         self._model = ""
         self._finish_reason = ""
 
-    def feed(self, data: bytes) -> str:
-        """Take one chunk; the text that it adds. Raises what the provider reports inside the stream."""
-        try:
-            chunk = _decode_chunk(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise UnexpectedResponse(
-                f"The provider sent something that is no chat completion: {excerpt(data)}"
-            ) from error
+    def event(self, data: bytes) -> str:
+        return "" if data == _DONE else self.whole(data)
+
+    def whole(self, data: bytes) -> str:
+        chunk = decoded(_CHUNK, data, "chat completion")
         if chunk.error:
             raise reported_error(chunk.error)
         self._model = chunk.model or self._model
         if chunk.usage:
+            details = chunk.usage.prompt_tokens_details or _Details()
             self._usage = Usage(
                 input_tokens=chunk.usage.prompt_tokens or 0,
                 output_tokens=chunk.usage.completion_tokens or 0,
+                cached_input_tokens=details.cached_tokens or 0,
             )
         return "".join([self._choice(choice) for choice in chunk.choices[:1]])
 
@@ -184,7 +170,6 @@ class ChatAnswer:
         call["function"]["arguments"] += part.function.arguments or ""
 
     def response(self) -> LMResponse:
-        """The whole answer. Raises when the stream was cut, or the model refused."""
         text = "".join(self._text)
         if not self._finish_reason:
             raise TransportError("The provider's stream was cut before its end.")
@@ -198,53 +183,3 @@ class ChatAnswer:
             usage=self._usage,
             tool_calls=[self._tool_calls[index] for index in sorted(self._tool_calls)] or None,
         )
-
-
-_BILLING = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-_CONTEXT = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-# Providers without a code of their own say it in words.
-_CONTEXT_WORDS = re.compile(
-    r"context (length|window|size)|maximum context|prompt is too long", re.I
-)
-
-
-def reported_error(error: Any, status: int = 0, retry_after: float | None = None) -> LMError:
-    """The typed error for a provider's error object and HTTP status (0: inside a stream)."""
-    if not isinstance(error, dict):
-        error = {"message": str(error)}
-    message = excerpt(str(error.get("message") or ""))
-    names = {str(error.get(key)) for key in ("code", "type")}
-    code = error.get("code")
-    status = status or (code if isinstance(code, int) else 500)
-    said = f"The provider answered {status}: {message}" if message else f"HTTP status {status}."
-    details = {} if retry_after is None else {"retry_after": retry_after}
-    if names & _BILLING:
-        return BillingError(said)
-    if names & _CONTEXT or (400 <= status < 500 and _CONTEXT_WORDS.search(message)):
-        return ContextWindowExceeded(said)
-    if "content_filter" in names or "content_policy_violation" in names:
-        return Refusal(said)
-    if "rate_limit_exceeded" in names:
-        return RateLimited(said, **details)
-    return _by_status(status)(said, **details)
-
-
-def _by_status(status: int) -> type[LMError]:
-    known: dict[int, type[LMError]] = {
-        401: AuthError,
-        402: BillingError,
-        403: AuthError,
-        408: LMTimeout,
-        429: RateLimited,
-    }
-    if status in known:
-        return known[status]
-    if status >= 500:
-        return ServerError
-    return InvalidRequest if status >= 400 else UnexpectedResponse
-
-
-def excerpt(text: str | bytes) -> str:
-    """The beginning of what a provider sent, for a message."""
-    shown = text if isinstance(text, str) else text[: 4 * _EXCERPT].decode("utf-8", "replace")
-    return shown if len(shown) <= _EXCERPT else shown[:_EXCERPT] + "…"

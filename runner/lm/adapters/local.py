@@ -7,10 +7,11 @@ from contextlib import aclosing
 import msgspec
 
 from runner.engine.errors import RunnerError
+from runner.lm.adapters.adapter import Part
 from runner.lm.adapters.openai_compatible import OpenAICompatibleAdapter
 from runner.lm.errors import TransportError
 from runner.lm.local_model import LocalModel, LocalSettings, model_file, settings_of
-from runner.lm.types import LMProfile, LMRequest, LMResponse
+from runner.lm.types import LMProfile, LMRequest
 
 # Without it the model repeats itself until the answer is cut: of nine schema-bound answers of at most
 # 160 tokens seven were cut, with it none, in half the time; classification was the same.
@@ -31,9 +32,7 @@ class LocalAdapter:
             self._models[settings] = LocalModel(settings)
         return self._models[settings]
 
-    async def stream(
-        self, request: LMRequest, profile: LMProfile
-    ) -> AsyncGenerator[str | LMResponse, None]:
+    async def stream(self, request: LMRequest, profile: LMProfile) -> AsyncGenerator[Part, None]:
         model = self.model(profile)
         endpoint = model.running()
         if endpoint is None:

@@ -5,15 +5,18 @@ For tests, for seeing a pipeline move without a model, and as the zero of every 
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
+from itertools import pairwise
 from typing import Annotated, Any
 
 import msgspec
-from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from runner.engine.errors import InvalidConfig
+from runner.lm.adapters.adapter import Part
 from runner.lm.errors import InvalidRequest, error_of
+from runner.lm.patterns import pattern_in_linear_time
 from runner.lm.types import LMProfile, LMRequest, LMResponse, Usage
 
 # The scripted adapter has no tokenizer; this is the usual rule of thumb for English.
@@ -41,10 +44,20 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str = ""
 
 
+class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answers a message that has words in common with `ask`."""
+
+    ask: str
+    answer: str | Answer
+
+
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of a scripted profile.
 
-    The first rule that matches answers; else the next of `answers`, whose last is repeated for ever.
+    The first rule that matches answers; else, with `follow_demos`, the demo in the prompt whose input
+    is that of the last message; else the example that is most like the last message, if it has a word
+    in common with it; else the next of `answers`, whose last is repeated for ever.
+
     `delay` is seconds before the first piece or the failure, `chunk_delay` before every further one;
     `chunk_size` is characters a piece (0: the whole text). Of the calls, a share of `error_rate`
     fails with the code `error`, as `seed` decides.
@@ -52,6 +65,8 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     answers: tuple[str | Answer, ...] = ()
     rules: tuple[Rule, ...] = ()
+    examples: tuple[Example, ...] = ()
+    follow_demos: bool = False
     delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     chunk_delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     chunk_size: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -70,6 +85,7 @@ class _Playing:
         self._answer_of: AnswerOf | None = settings.pop("answer", None)
         self.script = _script(profile.name, settings)
         self._patterns = [_pattern(rule.pattern) for rule in self.script.rules]
+        self._words = [_words_of(example.ask) for example in self.script.examples]
         self._random = random.Random(self.script.seed)  # noqa: S311 (a script, not a secret)
         self._played = 0
 
@@ -82,6 +98,10 @@ class _Playing:
             answer = self._answer_of(request)
         else:
             answer = self._by_rule(request) if script.rules else None
+            if answer is None and script.follow_demos:
+                answer = _by_demo(request)
+            if answer is None and script.examples:
+                answer = self._by_example(request)
             if answer is None:
                 answer = self._next()
         return Answer(text=answer) if isinstance(answer, str) else answer
@@ -93,12 +113,20 @@ class _Playing:
                 return rule.answer
         return None
 
+    def _by_example(self, request: LMRequest) -> str | Answer | None:
+        """The answer of the example that shares the largest part of its words with the message; of the
+        first one, when several do."""
+        asked = _words_of(_text_of(request))
+        likeness = [len(asked & words) / len(asked | words or {""}) for words in self._words]
+        best = max(likeness)
+        return self.script.examples[likeness.index(best)].answer if best else None
+
     def _next(self) -> str | Answer:
         answers = self.script.answers
         if not answers:
             raise InvalidRequest(
-                f"LM profile '{self.profile.name}': no rule of its script matches the last message, and "
-                "it has no other answers. Add a rule, or 'answers'."
+                f"LM profile '{self.profile.name}': no rule of its script matches the last message, no "
+                "example is like it, and it has no other answers. Add a rule, or 'answers'."
             )
         answer = answers[min(self._played, len(answers) - 1)]
         self._played += 1
@@ -112,9 +140,7 @@ class ScriptedAdapter:
         self.calls: Counter[str] = Counter()
         self._playing: dict[str, _Playing] = {}
 
-    async def stream(
-        self, request: LMRequest, profile: LMProfile
-    ) -> AsyncGenerator[str | LMResponse, None]:
+    async def stream(self, request: LMRequest, profile: LMProfile) -> AsyncGenerator[Part, None]:
         playing = self._play(profile)
         self.calls[profile.name] += 1
         answer = playing.answer(request)
@@ -139,9 +165,10 @@ class ScriptedAdapter:
         return None
 
     def _play(self, profile: LMProfile) -> _Playing:
-        playing = self._playing.get(profile.name)
-        if playing is None or playing.profile is not profile:
-            playing = self._playing[profile.name] = _Playing(profile)
+        # Projects may have scripts of the same name, and one script may serve several hosts.
+        playing = self._playing.get(profile.identity)
+        if playing is None or not (playing.profile is profile or playing.profile == profile):
+            playing = self._playing[profile.identity] = _Playing(profile)
         return playing
 
 
@@ -173,27 +200,33 @@ def _script(name: str, settings: Mapping[str, Any]) -> Script:
 
 
 def _text_of(request: LMRequest) -> str:
-    content = request.messages[-1].content if request.messages else ""
+    return _plain(request.messages[-1].content) if request.messages else ""
+
+
+def _plain(content: str | list[dict[str, Any]]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part.get("text", "") for part in content)
 
 
+def _words_of(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def _by_demo(request: LMRequest) -> str | None:
+    """What the assistant said to the same input, earlier in the prompt. The last message may go on after
+    its input, with what it asks for."""
+    last = _text_of(request).strip()
+    for asked, said in pairwise(request.messages[:-1]):
+        if (asked.role, said.role) == ("user", "assistant"):
+            text = _plain(asked.content).strip()
+            if text and last.startswith(text):
+                return _plain(said.content)
+    return None
+
+
 def _pattern(pattern: str) -> Callable[[str], bool]:
-    """Rust's regex engine, which pydantic brings: a pattern is a user's, and this one runs in linear time."""
-    schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
     try:
-        validator = SchemaValidator(schema)
-    except Exception as error:
-        raise InvalidConfig(
-            f"The pattern {pattern!r} of a script can't be read: {error}"
-        ) from error
-
-    def matches(text: str) -> bool:
-        try:
-            validator.validate_python(text)
-        except ValidationError:
-            return False
-        return True
-
-    return matches
+        return pattern_in_linear_time(pattern)
+    except ValueError as error:
+        raise InvalidConfig(f"A script can't be read: {error}") from error

@@ -17,18 +17,22 @@ class EventDecoder:
         self._rest = b""
         self._name = ""
         self._data: list[bytes] = []
+        self._length = 0
 
     def feed(self, received: bytes) -> Iterator[tuple[str, bytes]]:
+        self._length += len(received)
         *lines, self._rest = (self._rest + received).split(b"\n")
-        if len(self._rest) > LONGEST_EVENT:
-            raise UnexpectedResponse(f"An event of the stream is over {LONGEST_EVENT >> 20} MiB.")
         for line in lines:
             line = line.removesuffix(b"\r")
             if line:
                 self._field(line)
-            elif self._data:
-                yield self._name, b"\n".join(self._data)
+            else:
+                self._length = len(self._rest)
+                if self._data:
+                    yield self._name, b"\n".join(self._data)
                 self._name, self._data = "", []
+        if self._length > LONGEST_EVENT:
+            raise UnexpectedResponse(f"An event of the stream is over {LONGEST_EVENT >> 20} MiB.")
 
     def finish(self) -> Iterator[tuple[str, bytes]]:
         """The last event of a stream that ends without an empty line."""
