@@ -9,7 +9,9 @@ from runner.engine.errors import OperationNotFound
 from runner.engine.executor import Call
 from runner.native.colbert import Fetch, Retriever
 from runner.native.corpus import Corpus
+from runner.native.http_request import HTTPRequests, Sites
 from runner.native.lm import call_lm
+from runner.native.metric import score
 from runner.native.passage_vectors import Encoder, PassageVectors
 from runner.native.predict import Gateway, Predictor, native_signature
 from runner.native.search import search
@@ -24,6 +26,7 @@ class NativeExecutor:
     """Runs nodes in this process. A new kind is one file here and one line in `handlers`."""
 
     backend: Backend = "native"
+    warm = True
 
     def __init__(
         self,
@@ -32,11 +35,16 @@ class NativeExecutor:
         *,
         encoder: Encoder | None = None,
         fetch: Fetch | None = None,
+        sites: Sites | None = None,
     ) -> None:
         """`encoder` makes the vectors of late interaction (MiniLM by default, loaded on first use);
-        `fetch` reaches approved ColBERTv2 servers."""
+        `sites` is where http_request may send to, and where ColBERTv2 servers may be; `fetch`
+        reaches those in another way."""
         predictor = Predictor(gateway)
         vectors = PassageVectors(corpus.cache, encoder or TokenEncoder())
+        requests = HTTPRequests(sites or Sites())
+        if fetch is None and sites is not None and sites.approved:
+            fetch = requests.fetch
         retriever = self._retriever = Retriever(corpus, vectors, fetch)
         self.handlers: dict[str, Handler] = {
             "predict": predictor.predict,
@@ -44,6 +52,8 @@ class NativeExecutor:
             "lm": partial(call_lm, gateway),
             "template": fill_template,
             "validate": validate,
+            "metric": score,
+            "http_request": requests.send,
             "search": partial(search, corpus),
             "colbert": retriever.colbert,
         }

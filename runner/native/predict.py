@@ -12,7 +12,8 @@ from runner.engine.errors import InvalidConfig, InvalidInput, UnparsableAnswer
 from runner.engine.events import EventType
 from runner.engine.executor import Call
 from runner.lm.types import LMProfile, LMRequest, LMResponse
-from runner.native.formats import FORMATS, JSON, AnswerError, Format, Prompt, Task
+from runner.native.formats import COMPACT, FORMATS, JSON, AnswerError, Format, Prompt, Task
+from runner.native.formats.media import carries, marked
 
 PREPARED = 512  # tasks kept
 MAX_PROBLEM = 500  # characters
@@ -54,6 +55,8 @@ class Predictor:
         profile = self._gateway.profile(config.lm)
         inputs = checked_inputs(task.signature, call.inputs)
         format_ = FORMATS[profile.format]
+        if task.media:
+            _check_media(task, inputs, format_, profile)
         prompt = format_.prompt(task, inputs, structured=profile.structured)
         answer, outputs = await self._ask(call, task, format_, prompt, fresh=False)
         if isinstance(outputs, AnswerError):
@@ -130,6 +133,21 @@ def checked_inputs(signature: Signature, inputs: Mapping[str, Any]) -> dict[str,
     return values
 
 
+def _check_media(
+    task: Task, inputs: Mapping[str, Any], format_: Format, profile: LMProfile
+) -> None:
+    if format_ is COMPACT:
+        raise InvalidConfig(
+            f"LM profile '{profile.name}' asks in the format compact, which has texts only: "
+            f"'{next(iter(task.media))}' can't be shown to it. Choose another LM profile."
+        )
+    for name, annotation in task.media.items():
+        try:
+            marked(inputs[name], annotation)
+        except ValueError as error:
+            raise InvalidInput(f"input field '{name}': {error}") from None
+
+
 def _unparsable(answer: str, error: AnswerError) -> UnparsableAnswer:
     return UnparsableAnswer(
         f"The model's answer can't be read, and the second one neither: {error.problem[:MAX_PROBLEM]}",
@@ -140,10 +158,12 @@ def _unparsable(answer: str, error: AnswerError) -> UnparsableAnswer:
 
 
 def native_signature(config: Predict) -> bool:
-    """Whether the formats here can carry every field: DSPy's own types need DSPy."""
+    """Whether the formats here can carry every field: of DSPy's own types, images, files and sounds
+    that go in."""
     try:
         signature = config.parsed()
     except ValueError:
         return False
-    fields = (*signature.inputs.values(), *signature.outputs.values())
-    return not any("dspy." in field.type for field in fields)
+    if any("dspy." in field.type for field in signature.outputs.values()):
+        return False
+    return all(carries(field.annotation) for field in signature.inputs.values())

@@ -6,6 +6,6 @@ from runner.native.formats.compact import COMPACT
 from runner.native.formats.format import Format, Prompt, Task
 from runner.native.formats.json_object import JSON
 
-__all__ = ["FORMATS", "JSON", "AnswerError", "Format", "Prompt", "Task"]
+__all__ = ["COMPACT", "FORMATS", "JSON", "AnswerError", "Format", "Prompt", "Task"]
 
 FORMATS: dict[str, Format] = {format_.name: format_ for format_ in (CHAT, JSON, COMPACT)}

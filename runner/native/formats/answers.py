@@ -14,8 +14,12 @@ from decimal import Decimal
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
+import msgspec
+
 from pipelines.graph.field import Field, FieldError
 from runner.native.formats import lenient_json
+
+_quick_loads = msgspec.json.Decoder().decode
 
 MAX_LITERAL = 10_000  # characters
 WRITTEN = (date, datetime, Decimal, UUID)  # types whose values JSON writes as texts
@@ -110,6 +114,10 @@ def allows_none(annotation: Any) -> bool:
 
 def loads(text: str) -> Any:
     """JSON, or what a model meant by it; "" when it holds no object and no list."""
+    try:
+        return _quick_loads(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass  # NaN and half characters, for one, which are refused with their field's name
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -13,6 +13,7 @@ from pipelines.graph.signature import Signature
 from runner.lm.types import Message
 from runner.native.formats.answers import read_fields
 from runner.native.formats.format import Prompt, Task
+from runner.native.formats.media import cut, marked
 from runner.native.formats.wording import field_list, placeholder, requirement, value_text
 
 MARKER = re.compile(r"\[\[ ## (\w+) ## \]\]")
@@ -35,6 +36,14 @@ def sections(fields: Iterable[Field], values: Mapping[str, Any]) -> str:
     )
 
 
+def with_marks(values: Mapping[str, Any], media: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with marks in the place of images, files and sounds."""
+    return {
+        **values,
+        **{name: marked(values[name], media[name]) for name in media if name in values},
+    }
+
+
 class Chat:
     """Sections in, sections out."""
 
@@ -45,8 +54,11 @@ class Chat:
         if prepared is None:
             prepared = task.prepared[self.name] = self.prepare(task)
         head, requirements = prepared
+        if task.media:
+            inputs = with_marks(inputs, task.media)
         asked = sections(task.signature.inputs.values(), inputs)
-        content = f"{asked}\n\n{requirements}".strip()
+        text = f"{asked}\n\n{requirements}".strip()
+        content = cut(text) if task.media else text
         return Prompt(messages=(*head, Message(role="user", content=content)))
 
     def read(self, task: Task, answer: str) -> dict[str, Any]:
@@ -54,8 +66,7 @@ class Chat:
         found: dict[str, list[str]] = {}
         lines: list[str] = []
         for line in answer.splitlines():
-            stripped = line.lstrip()
-            marker = MARKER.match(stripped) if stripped.startswith("[[ ##") else None
+            marker = MARKER.match(line.lstrip()) if "[[ ##" in line else None
             if marker is None:
                 lines.append(line)
                 continue
@@ -121,16 +132,17 @@ class Chat:
                 incomplete.append(demo)
         turns: list[Message] = []
         for demo in incomplete:
-            turns += self._turns(signature, demo, INCOMPLETE)
+            turns += self._turns(task, demo, INCOMPLETE)
         for demo in complete:
-            turns += self._turns(signature, demo, "")
+            turns += self._turns(task, demo, "")
         return turns
 
-    def _turns(self, signature: Signature, demo: Mapping[str, Any], lead: str) -> list[Message]:
-        asked = f"{lead}\n\n{sections(signature.inputs.values(), demo)}".strip()
+    def _turns(self, task: Task, demo: Mapping[str, Any], lead: str) -> list[Message]:
+        inputs = with_marks(demo, task.media)
+        asked = f"{lead}\n\n{sections(task.signature.inputs.values(), inputs)}".strip()
         return [
-            Message(role="user", content=asked),
-            Message(role="assistant", content=self.answer(signature, demo)),
+            Message(role="user", content=cut(asked)),
+            Message(role="assistant", content=self.answer(task.signature, demo)),
         ]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from pipelines.graph.signature import Signature
 from runner.lm.types import Message
+from runner.native.formats.media import media_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +21,16 @@ class Prompt:
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Task:
     """A signature with its demos. `prepared` keeps what a format derives from both: everything but
-    the inputs, made once."""
+    the inputs, made once. `media` has the annotations of inputs with images, files or sounds in them."""
 
     signature: Signature
     demos: Sequence[Mapping[str, Any]] = ()
     prepared: dict[str, Any] = field(default_factory=dict)
+    media: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = media_fields(self.signature.inputs.values())
+        object.__setattr__(self, "media", found)
 
 
 class Format(Protocol):

@@ -8,6 +8,7 @@ compares.
 import json
 import types
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import TypeAdapter
@@ -32,7 +33,7 @@ def annotation_name(annotation: Any) -> str:
     """`list[str]`, `Literal['a', 'b']`, `Union[str, NoneType]`."""
     origin = get_origin(annotation)
     if origin is None:
-        return str(getattr(annotation, "__name__", annotation))
+        return str(getattr(annotation, "__name__", annotation)).removeprefix("dspy.")
     if origin is types.UnionType:
         origin = Union
     quote = _quoted if origin is Literal else annotation_name
@@ -118,9 +119,19 @@ def value_text(annotation: Any, value: Any) -> str:
         return value
     if isinstance(value, list) and annotation is str:
         return _numbered(value)
-    if isinstance(value, list | dict):
+    if isinstance(value, list):
+        return _list_text(value)
+    if isinstance(value, dict):
         return _to_json(value)
     return str(value)
+
+
+def _list_text(values: list[Any]) -> str:
+    """The list as JSON. Making an encoder costs more than writing some texts."""
+    for value in values:
+        if type(value) is not str:
+            return _to_json(values)
+    return f"[{', '.join(map(encode_basestring, values))}]"
 
 
 def _numbered(values: list[Any]) -> str:
