@@ -7,7 +7,7 @@ import msgspec
 
 from pipelines.graph.graph import Backend, Node
 from pipelines.graph.kinds import kind_named
-from pipelines.graph.kinds.dspy_module import DSPyModule
+from pipelines.graph.kinds.dspy_module import WRAPPERS, DSPyModule, module_names
 from pipelines.graph.kinds.kind import Body
 from pipelines.graph.kinds.predict import Predict
 from pipelines.graph.kinds.retrieval import ColBERT
@@ -23,10 +23,11 @@ from runner.bridge.payloads import (
     SignatureSpec,
 )
 from runner.bridge.pool import Outcome, Pool
+from runner.bridge.references import References, RunScope
 from runner.bridge.serving import LMGateway, StepServer, Tool
-from runner.engine.errors import OutputNotProduced
+from runner.engine.errors import InvalidConfig, OutputNotProduced
 from runner.engine.events import EventType
-from runner.engine.executor import Call
+from runner.engine.executor import Call, Executor
 from runner.lm.types import LMProfile
 
 MODULE_OF_KIND = {
@@ -45,38 +46,56 @@ class Profiles(LMGateway, Protocol):
 class DSPyExecutor:
     """Runs predict, chain_of_thought, colbert and dspy_module nodes in the workers of a pool.
 
-    `tools` are what workers may ask the host for; `retrieve` answers ColBERTv2.
+    `tools` are what workers may ask the host for in every step; `native` measures rewards. What a run's
+    pipeline may use besides is in `scopes`, by run.
     """
 
     backend: Backend = "dspy"
 
     def __init__(
-        self, pool: Pool, gateway: Profiles, tools: Mapping[str, Tool] | None = None
+        self,
+        pool: Pool,
+        gateway: Profiles,
+        tools: Mapping[str, Tool] | None = None,
+        native: Executor | None = None,
     ) -> None:
         self._pool = pool
         self._gateway = gateway
         self._tools = tools or {}
+        self._native = native
+        self.scopes: dict[str, RunScope] = {}
+
+    @property
+    def warm(self) -> bool:
+        """Whether a worker has been ready: a first one takes DSPy's loading time."""
+        return self._pool.ready is not None
 
     def can(self, node: Node, config: Any) -> bool:
-        """Whether the workers have the node's module. Until the pool has a worker, what DSPy always
-        has is taken for granted, and a module by name is for the worker to refuse."""
-        module = _module_name(node, config)
-        if module is None:
-            return False
+        """Whether the workers have the node's modules. Until the pool has a worker, that is taken for
+        granted, and left to the worker to refuse."""
+        names = _modules(node, config)
         ready = self._pool.ready
-        return ready is None or module in ready.modules
+        return bool(names) and (ready is None or all(ready.module(name) for name in names))
 
     async def execute(self, call: Call) -> Mapping[str, Any]:
         """The node's outputs by port. Raises what the gateway or a tool raised, RemoteError for what
         the module raised, WorkerLost, PoolBusy."""
-        server = StepServer(call, self._gateway, self._tools, getattr(call.config, "lm", None))
+        scope = self.scopes.get(call.run_id, RunScope())
+        references = References(scope, self._native)
+        answers, repeat = dict(self._tools), call.policy.retry != "never"
+        if isinstance(call.config, DSPyModule):
+            await self._allow(call.config, scope)
+            answers |= references.answers(call.config)
+            repeat = repeat and references.repeatable(call.config)
+        server = StepServer(call, self._gateway, answers, getattr(call.config, "lm", None))
         try:
             outcome = await self._pool.run(
                 call.run_id,
-                self._message(call),
+                self._message(call, references, scope),
                 server,
                 deadline=call.deadline,
-                repeat=call.policy.retry != "never",
+                repeat=repeat,
+                step=call.path,
             )
         finally:
             await server.aclose()
@@ -85,18 +104,42 @@ class DSPyExecutor:
             raise server.error_of(outcome.message)
         return _by_port(call, outcome.message.value)
 
-    def _message(self, call: Call) -> CallMessage:
+    async def _allow(self, config: DSPyModule, scope: RunScope) -> None:
+        """Raise InvalidConfig for a module that runs code where that is off. The worker refuses, too;
+        this one says where it is turned on."""
+        ready = await self._pool.start()
+        for name in module_names(config):
+            info = ready.module(name)
+            if info is not None and info.runs_code and not scope.run_code:
+                raise InvalidConfig(
+                    f"{name} runs code that the language model writes. That is off in this installation; "
+                    "an administrator may turn it on (Router, Settings)."
+                )
+
+    def _message(self, call: Call, references: References, scope: RunScope) -> CallMessage:
         if isinstance(call.config, ColBERT):
             return CallMessage(operation=RETRIEVE, payload=_plain(retrieve_payload(call)))
         profile = self._gateway.profile(call.config.lm)
-        return CallMessage(operation=MODULE, payload=_plain(module_payload(call, profile)))
+        payload = module_payload(call, profile)
+        if isinstance(call.config, DSPyModule):
+            payload = msgspec.structs.replace(
+                payload, tools=references.specs(call.config), run_code=scope.run_code
+            )
+        return CallMessage(operation=MODULE, payload=_plain(payload))
 
 
 def module_payload(call: Call, profile: LMProfile) -> ModulePayload:
     """A predict, chain_of_thought or dspy_module node as the worker's payload."""
     config: Predict = call.config
-    module = _module_name(call.node, config)
-    assert module is not None
+    (module, *inner) = _modules(call.node, config)
+    own: dict[str, Any] = {}
+    if isinstance(config, DSPyModule):
+        own = {
+            "options": config.options,
+            "inner": inner[0] if inner else "",
+            "inner_options": config.inner_options if config.module in WRAPPERS else {},
+            "reward": str(config.rewarded_by or ""),
+        }
     return ModulePayload(
         node=call.node.id,
         module=module,
@@ -108,8 +151,8 @@ def module_payload(call: Call, profile: LMProfile) -> ModulePayload:
             temperature=config.temperature,
             max_tokens=config.max_tokens,
         ),
-        options=config.options if isinstance(config, DSPyModule) else {},
         demos=config.demos,
+        **own,
     )
 
 
@@ -149,10 +192,11 @@ def crossing(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _module_name(node: Node, config: Any) -> str | None:
+def _modules(node: Node, config: Any) -> tuple[str, ...]:
     if isinstance(config, DSPyModule):
-        return config.module
-    return MODULE_OF_KIND.get(node.kind)
+        return tuple(module_names(config))
+    module = MODULE_OF_KIND.get(node.kind)
+    return () if module is None else (module,)
 
 
 def _field_spec(field: Field) -> FieldSpec:

@@ -25,6 +25,22 @@ class Hello(Message, frozen=True):
     pool: str = ""
 
 
+class ModuleInfo(Message, frozen=True):
+    """A DSPy module that can be a node. `options` is a JSON Schema of its plain options. `takes` are
+    the roles that the host fills: signature, inner, reward, tools, interpreter, completions, examples."""
+
+    name: str
+    doc: str = ""
+    options: dict[str, Any] = {}
+    takes: tuple[str, ...] = ("signature",)
+    deprecated: bool = False
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether it runs what a language model writes, in DSPy's sandbox."""
+        return "interpreter" in self.takes
+
+
 class Ready(Message, frozen=True):
     """What a worker is. `versions` proves what was loaded; `operations` are the names that a call
     may use, `modules` the DSPy modules that its `module` operation can run."""
@@ -35,7 +51,11 @@ class Ready(Message, frozen=True):
     pid: int = 0
     versions: dict[str, str] = {}
     operations: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
+    modules: tuple[ModuleInfo, ...] = ()
+
+    def module(self, name: str) -> ModuleInfo | None:
+        """What is known of the module of this name; None: the worker does not have it."""
+        return next((info for info in self.modules if info.name == name), None)
 
 
 class CallMessage(Message, frozen=True):
@@ -59,7 +79,8 @@ class TraceMessage(Message, frozen=True):
 
 
 class LMRequestMessage(Message, frozen=True):
-    """`call` is the number of the CALL this belongs to; `node` is the tag of the module that asks."""
+    """`call` is the number of the CALL this belongs to; `node` is the tag of the module that asks.
+    Which predictor of it asks is in the request."""
 
     call: int
     request: LMRequest

@@ -17,8 +17,11 @@ from runner.engine.errors import Failure, RemoteError, RunnerError
 DSPY_WORKER = "runner.bridge.worker"
 
 # All that a worker may know of the host's environment. Nothing here holds a key; HOME is left out
-# because what libraries read there does.
-ALLOWED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
+# because what libraries read there does. DENO_DIR is where the sandbox of DSPy's code modules finds Pyodide.
+ALLOWED = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV"),
+    "DENO_DIR",
+)
 _PROJECT = Path(__file__).parents[2]
 _READ_SIZE = 64 * 1024
 

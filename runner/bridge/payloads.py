@@ -1,4 +1,5 @@
-"""What the executor asks of a DSPy worker: the payloads of its two operations. Plain values only."""
+"""What the executor asks of a DSPy worker: the payloads of its two operations, and the tools by which the
+worker reaches the host in turn. Plain values only."""
 
 from typing import Any, Literal
 
@@ -6,6 +7,11 @@ import msgspec
 
 MODULE = "module"
 RETRIEVE = "retrieve"
+REWARD = "reward"
+"""Answers `{inputs, outputs}` of one prediction with a number. Its name is no tool's: see TOOL_PREFIX."""
+
+TOOL_PREFIX = "tool:"
+"""Before the name of a tool that a model chose, so that none ever meets one of the host's own."""
 
 
 class FieldSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,8 +45,20 @@ class LMSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tokens: int | None = None
 
 
+class ToolSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A host tool as a module sees it. `parameters` is a JSON Schema of an object."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
 class ModulePayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Run one DSPy module. `node` is the tag by which its LM calls are recognised."""
+    """Run one DSPy module. `node` is the tag by which its LM calls are recognised.
+
+    `inner` is the module that a wrapper runs. `reward` says in words what is rewarded; the host has the
+    reward itself. `run_code` allows modules that run what the language model writes.
+    """
 
     node: str
     module: str
@@ -49,6 +67,11 @@ class ModulePayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     lm: LMSettings
     options: dict[str, Any] = {}
     demos: tuple[dict[str, Any], ...] = ()
+    inner: str = ""
+    inner_options: dict[str, Any] = {}
+    reward: str = ""
+    tools: tuple[ToolSpec, ...] = ()
+    run_code: bool = False
 
 
 class RetrievePayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

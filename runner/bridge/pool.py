@@ -20,6 +20,7 @@ import msgspec
 from runner.bridge.leases import PoolSettings, needed, worker_for
 from runner.bridge.messages import CallMessage, ErrorMessage, Ready, ResultMessage
 from runner.bridge.nursery import ForkNursery, Nursery
+from runner.bridge.pool_history import PoolHistory
 from runner.bridge.proxy import CallHandler, CallTicket, WorkerProxy
 from runner.engine.errors import RunnerError, StepTimeout, WorkerLost
 
@@ -83,6 +84,7 @@ class Pool:
         self._queue: deque[_Waiter] = deque()
         self._numbers = count(1)
         self._totals = _Totals()
+        self._history = PoolHistory()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._opening: asyncio.Task[Ready] | None = None
         self._beating: asyncio.TimerHandle | None = None
@@ -117,9 +119,10 @@ class Pool:
 
     async def run(
         self, run_id: str, message: CallMessage, handler: CallHandler, *,
-        deadline: float | None = None, repeat: bool = True,
+        deadline: float | None = None, repeat: bool = True, step: str = "",
     ) -> Outcome:  # fmt: skip
-        """Do a call in a worker leased to the run. `deadline` is in the loop's time.
+        """Do a call in a worker leased to the run. `deadline` is in the loop's time, `step` what the
+        figures say that the worker does.
 
         A call whose worker is lost is done anew, at most `lost_retries` times, unless `repeat` is
         False (it has side effects). Raises WorkerLost, PoolBusy, StepTimeout, or why workers can't be
@@ -131,6 +134,7 @@ class Pool:
         while True:
             asked = asyncio.get_running_loop().time()
             worker = await self._lease(run_id, deadline)
+            worker.step = step
             try:
                 return await self._do(worker, message, handler, asked)
             except WorkerLost as error:
@@ -183,8 +187,9 @@ class Pool:
             "retried": totals.retried,
             "reclaimed": totals.reclaimed,
             "started": totals.started,
-            "modules": self.ready.modules if self.ready else (),
+            "modules": [info.name for info in self.ready.modules] if self.ready else [],
             "workers": [worker.stats(now) for worker in self._workers.values()],
+            **self._history.stats(),
         }
 
     # Leases
@@ -311,6 +316,7 @@ class Pool:
 
     def _ended(self, worker: WorkerProxy) -> None:
         self._workers.pop(worker.number, None)
+        self._history.ended(worker.obituary(asyncio.get_running_loop().time()))
         self._grant()
 
     # Calls
@@ -327,6 +333,7 @@ class Pool:
         finally:
             self._rest(worker)
         self._totals.calls += 1
+        self._history.called()
         return Outcome(
             message=answer,
             worker=worker,

@@ -113,6 +113,7 @@ class WorkerProxy:
         self.number = number
         self.state = WorkerState.STARTING
         self.run_id = ""
+        self.step = ""
         self.pid = 0
         self.ready: Ready | None = None
         self.figures = Figures()
@@ -129,6 +130,7 @@ class WorkerProxy:
         self._exited: Exited | None = None
         self._reason = ""
         self._gone = False
+        self._lost_a_call = False
 
     @property
     def wire(self) -> Wire:
@@ -154,6 +156,7 @@ class WorkerProxy:
         """The step is over. One that is ending already is no error."""
         if self.state is WorkerState.BUSY:
             self.figures.used = self._loop.time()
+            self.step = ""
             self.state = WorkerState.IDLE
 
     async def start(self, timeout: float) -> Ready:
@@ -219,12 +222,24 @@ class WorkerProxy:
             "pid": self.pid,
             "state": str(self.state),
             "run_id": self.run_id,
+            "step": self.step,
             "format": self.wire.format.name,
             "calls": self.figures.calls,
             "strays": self.figures.strays,
             "bytes_in": self.wire.bytes_in,
             "bytes_out": self.wire.bytes_out,
             "ready_after": self.figures.handshake,
+            "age": now - self.figures.started,
+        }
+
+    def obituary(self, now: float) -> dict[str, Any]:
+        """How it ended, for the pool's history. `lost`: in the middle of a call, or by itself."""
+        return {
+            "number": self.number,
+            "pid": self.pid,
+            "why": self._how(),
+            "lost": self._lost_a_call or not self._reason,
+            "calls": self.figures.calls,
             "age": now - self.figures.started,
         }
 
@@ -345,6 +360,7 @@ class WorkerProxy:
             return
         self.move(WorkerState.ENDED)
         calls, self._calls = self._calls, {}
+        self._lost_a_call = bool(calls)
         for call in calls.values():
             if not call.outcome.done():
                 call.outcome.set_exception(self._loss())
@@ -354,7 +370,9 @@ class WorkerProxy:
         self._on_end(self)
 
     def _loss(self) -> WorkerLost:
-        how = self._reason or (str(self._exited) if self._exited else "its connection ended")
         return WorkerLost(
-            f"Worker {self.number} of pool '{self._pool}' was lost: {how}.", pid=self.pid
+            f"Worker {self.number} of pool '{self._pool}' was lost: {self._how()}.", pid=self.pid
         )
+
+    def _how(self) -> str:
+        return self._reason or (str(self._exited) if self._exited else "its connection ended")

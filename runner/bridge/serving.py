@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+import msgspec
+
 from runner.bridge.messages import (
     UNPARSABLE,
     ChunkMessage,
@@ -15,9 +17,17 @@ from runner.bridge.messages import (
     ToolResponseMessage,
     TraceMessage,
 )
-from runner.engine.errors import RemoteError, RunnerError, WorkerLost, failure_of
+from runner.bridge.payloads import REWARD
+from runner.engine.errors import (
+    Failure,
+    RemoteError,
+    RunnerError,
+    WorkerLost,
+    failure_of,
+)
 from runner.engine.events import Chunk, EventType
 from runner.engine.executor import Call
+from runner.engine.stops import Parked
 from runner.lm.types import LMRequest, LMResponse
 
 type Tool = Callable[[Call, dict[str, Any]], Awaitable[Any]]
@@ -52,7 +62,7 @@ class StepServer:
         self._tools = tools
         self._profile = profile
         self._tasks: set[asyncio.Task[None]] = set()
-        self._errors: dict[int, RunnerError] = {}
+        self._errors: dict[int, Exception] = {}
         self._asked: dict[int, _LMObserver] = {}
 
     async def aclose(self) -> None:
@@ -62,7 +72,7 @@ class StepServer:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def error_of(self, message: ErrorMessage) -> RunnerError:
+    def error_of(self, message: ErrorMessage) -> Exception:
         """The error that ended the call: the one raised in the host where that was its cause."""
         return self._errors.get(message.cause) or RemoteError(message.failure)
 
@@ -71,7 +81,7 @@ class StepServer:
     def lm_request(
         self, number: int, message: LMRequestMessage, answer: Callable[[LMResponseMessage], None]
     ) -> None:
-        observer = self._asked[number] = _LMObserver(self._call)
+        observer = self._asked[number] = _LMObserver(self._call, message.request.predictor)
         self._spawn(self._complete(number, message.request, observer, answer))
 
     def tool_request(
@@ -153,9 +163,16 @@ class StepServer:
                     f"There is no tool '{message.tool}' here. Tools: {', '.join(self._tools) or 'none'}."
                 )
             value = await tool(self._call, message.arguments)
+        except Parked as parked:
+            # The run gives its workers up until a person has answered.
+            errors[number] = parked
+            failure = Failure(code="parked", message="The run waits for a person.")
+            answer(ToolResponseMessage(failure=failure, abort=True))
         except Exception as error:
             known = errors[number] = _known(error)
-            answer(ToolResponseMessage(failure=failure_of(known), abort=known.suspends))
+            # A reward that fails is no bad attempt, and what a person must mend no observation.
+            abort = known.suspends or message.tool == REWARD
+            answer(ToolResponseMessage(failure=failure_of(known), abort=abort))
         else:
             answer(ToolResponseMessage(value=value))
 
@@ -167,26 +184,27 @@ def _known(error: Exception) -> RunnerError:
 class _LMObserver:
     """Hears one LM request of a worker, so that what it streamed can be taken back later."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, predictor: str) -> None:
         self._call = call
         self._observer = call.observer
+        self._predictor = predictor
         self._streaming: int | None = None
         self._silent = False
 
     def chunk(self, chunk: Chunk) -> None:
         if not self._silent:
             self._streaming = chunk.call
-            self._observer.chunk(chunk)
+            self._observer.chunk(msgspec.structs.replace(chunk, predictor=self._predictor))
 
     def event(self, type_: EventType, call: Call, data: dict[str, Any]) -> None:
         if type_ is EventType.RETRACT:
             self._streaming = None  # the gateway did it itself
-        self._observer.event(type_, self._call, data)
+        self._observer.event(type_, self._call, {**data, "predictor": self._predictor})
 
     def retract(self, reason: str) -> None:
         """The text of this request is not part of the result; what still comes of it is not told."""
         self._silent = True
         if self._streaming is not None:
-            data = {"call": self._streaming, "reason": reason}
+            data = {"call": self._streaming, "reason": reason, "predictor": self._predictor}
             self._observer.event(EventType.RETRACT, self._call, data)
             self._streaming = None

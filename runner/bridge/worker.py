@@ -5,6 +5,7 @@ This file and the `worker_*.py` files that it alone imports are the only ones th
 
 import logging
 import platform
+import re
 from concurrent.futures import Future
 from typing import Literal
 
@@ -12,6 +13,7 @@ import dspy
 import msgspec
 
 from runner.bridge import worker_modules, worker_retrieval
+from runner.bridge.messages import ModuleInfo
 from runner.bridge.payloads import (
     MODULE,
     RETRIEVE,
@@ -25,7 +27,9 @@ from runner.bridge.worker_loop import Step, Worker
 from runner.engine.errors import Failure, failure_of
 from runner.lm.types import LMRequest, LMResponse
 
-COLBERT = "ColBERTv2"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+COLBERT = ModuleInfo(name="ColBERTv2", doc="Retrieval by late interaction.", takes=("query",))
 
 
 def preload() -> Worker:
@@ -34,7 +38,7 @@ def preload() -> Worker:
     _warm_up()
     return Worker(
         operations={MODULE: worker_modules.run, RETRIEVE: worker_retrieval.run},
-        modules=(*worker_modules.MODULES, COLBERT),
+        modules=(*(info for _, info in worker_modules.MODULES.values()), COLBERT),
         versions={"dspy": dspy.__version__, "python": platform.python_version()},
         start=start,
         describe=describe,
@@ -60,6 +64,12 @@ def describe(error: BaseException) -> Failure | None:
             code="unparsable_answer",
             message=f"The model's answer does not have the fields {wanted}.",
             details={"answer": str(error.lm_response)},
+            traceback=failure_of(error).traceback,
+        )
+    if isinstance(error, dspy.CodeInterpreterError):
+        return Failure(
+            code="interpreter_failed",
+            message=f"DSPy's sandbox failed: {_COLOURS.sub('', str(error))}",
             traceback=failure_of(error).traceback,
         )
     return None

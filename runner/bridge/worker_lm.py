@@ -13,6 +13,7 @@ from typing import Any
 
 import dspy
 import msgspec
+import pydantic
 from dspy.utils.callback import BaseCallback
 
 from runner.bridge.messages import UNPARSABLE
@@ -42,12 +43,39 @@ class _LMCall:
 
 _LM_CALL: ContextVar[_LMCall | None] = ContextVar("lm_call", default=None)
 _FRESH: ContextVar[bool] = ContextVar("fresh", default=False)
+_PREDICTOR: ContextVar[str] = ContextVar("predictor", default="")
+_ANSWER: ContextVar[dict[str, Any] | None] = ContextVar("answer", default=None)
+
+TOOL_ARGUMENTS = "next_tool_args"
+"""ReAct's field for what a tool is called with."""
+
+PATH_TAG = "_dspex_path"
+"""On each predictor: its path in the module, which its copies keep (BestOfN runs only copies)."""
+
+
+def tag_predictors(module: Any) -> None:
+    """Write down each predictor's path, so that its calls can be told apart."""
+    for path, predictor in module.named_predictors():
+        setattr(predictor, PATH_TAG, path)
 
 
 class MarkLMCalls(BaseCallback):  # type: ignore[misc]  # DSPy is not typed
     """Keeps what DSPy's canonical request leaves out: without rollout id and candidate, a gateway that
     stores answers would give BestOfN one answer N times. And tells the host which answers could not be
-    read, because it has shown them to people already."""
+    read, because it has shown them to people already. And keeps which predictor asks."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, str] = {}
+
+    def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+        if isinstance(instance, dspy.Predict):
+            self._before[call_id] = _PREDICTOR.get()
+            # One that a module makes while it runs has no path: Refine's is known by its signature.
+            _PREDICTOR.set(getattr(instance, PATH_TAG, None) or instance.signature.__name__)
+
+    def on_module_end(self, call_id: str, outputs: Any, exception: Any = None) -> None:
+        if call_id in self._before:
+            _PREDICTOR.set(self._before.pop(call_id))
 
     def on_lm_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
         settings = {**instance.kwargs, **(inputs.get("kwargs") or {})}
@@ -92,12 +120,17 @@ class HostEngine:
     def _ask(self, request: Any) -> Future[LMResponse]:
         call = _LM_CALL.get() or _LMCall(None)
         asked = plain_request(
-            request, rollout_id=call.rollout_id, candidate=call.candidates, fresh=_FRESH.get()
+            request,
+            rollout_id=call.rollout_id,
+            candidate=call.candidates,
+            fresh=_FRESH.get(),
+            predictor=_PREDICTOR.get(),
         )
         call.candidates += 1
-        if self._compact and asked.response_schema:
-            schema = answer_schema(asked.response_schema)
-            asked = msgspec.structs.replace(asked, response_schema=schema)
+        wanted = asked.response_schema or (_ANSWER.get() if asked.json_object else None)
+        if self._compact and wanted:
+            schema = answer_schema(wanted)
+            asked = msgspec.structs.replace(asked, response_schema=schema, json_object=False)
         call.request, future = self._step.ask_lm(asked, self._node)
         return future
 
@@ -156,9 +189,19 @@ class ReaskingJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc]  # DSPy is no
 
 
 class CompactAdapter(ReaskingJSONAdapter):
-    """JSONAdapter with the compact prompt, for models that would echo DSPy's own."""
+    """JSONAdapter with the compact prompt, for models that would echo DSPy's own.
+
+    DSPy asks for any JSON at all where an output is a free object, as the arguments of ReAct's tools are;
+    a small model then writes one that has nothing to do with the question. So the schema is ours, and the
+    arguments are those of one of the `tools` (JSON Schemas).
+    """
+
+    def __init__(self, tools: tuple[dict[str, Any], ...] = ()) -> None:
+        super().__init__()
+        self._tools = tools
 
     def format(self, signature: Any, demos: list[Any], inputs: dict[str, Any]) -> list[Any]:
+        _ANSWER.set(_schema_of(signature, self._tools))
         messages = []
         for demo in _whole(signature, demos)[:MAX_DEMOS]:
             messages.append({"role": "user", "content": _question(signature, demo)})
@@ -166,6 +209,18 @@ class CompactAdapter(ReaskingJSONAdapter):
             written = json.dumps(answer, ensure_ascii=False)
             messages.append({"role": "assistant", "content": written})
         return [*messages, {"role": "user", "content": _question(signature, inputs)}]
+
+
+def _schema_of(signature: Any, tools: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        name: (field.annotation, ...) for name, field in signature.output_fields.items()
+    }
+    model: Any = pydantic.create_model("Answer", **fields)
+    schema: dict[str, Any] = model.model_json_schema()
+    if tools and TOOL_ARGUMENTS in fields:
+        nothing = {"type": "object", "properties": {}}  # of ReAct's own `finish`
+        schema["properties"][TOOL_ARGUMENTS] = {"anyOf": [*tools, nothing]}
+    return schema
 
 
 def _whole(signature: Any, demos: list[Any]) -> list[Any]:
@@ -192,13 +247,12 @@ def _text(value: Any) -> str:
 _ADAPTERS = {
     "chat": dspy.ChatAdapter,
     "json": ReaskingJSONAdapter,
-    "compact": CompactAdapter,
 }
 
 
-def adapter(name: str) -> Any:
-    """The adapter that the host names for a call."""
-    return _ADAPTERS[name]()
+def adapter(name: str, tools: tuple[dict[str, Any], ...] = ()) -> Any:
+    """The adapter that the host names for a call; `tools` are the schemas of what tools take."""
+    return CompactAdapter(tools) if name == "compact" else _ADAPTERS[name]()
 
 
 def language_model(step: Step, node: str, settings: LMSettings, options: dict[str, Any]) -> Any:

@@ -29,6 +29,7 @@ from runner.bridge.messages import (
     LMRequestMessage,
     LMResponseMessage,
     Message,
+    ModuleInfo,
     Ready,
     ResultMessage,
     ToolRequestMessage,
@@ -177,7 +178,7 @@ class Worker:
     an exception that is not ours into a failure, None leaves it to `failure_of`."""
 
     operations: Mapping[str, Operation] = field(default_factory=dict)
-    modules: tuple[str, ...] = ()
+    modules: tuple[ModuleInfo, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     start: Callable[[], None] = lambda: None
     describe: Callable[[BaseException], Failure | None] = lambda error: None

@@ -31,7 +31,12 @@ _AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/wav": "wav"}
 
 
 def plain_request(
-    request: Any, *, rollout_id: int | None = None, candidate: int = 0, fresh: bool = False
+    request: Any,
+    *,
+    rollout_id: int | None = None,
+    candidate: int = 0,
+    fresh: bool = False,
+    predictor: str = "",
 ) -> LMRequest:
     """A `dspy.lm15.Request` as ours. `UnsupportedFeatureError` for what ours can't say."""
     config = request.config
@@ -53,6 +58,7 @@ def plain_request(
         rollout_id=rollout_id,
         candidate=candidate,
         fresh=fresh,
+        predictor=predictor,
     )
 
 
