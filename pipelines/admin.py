@@ -3,14 +3,18 @@ plain row is written by the services."""
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.utils.text import capfirst
 
 from pipelines import services
-from pipelines.forms import CredentialForm, SignatureVersionForm
+from pipelines.forms import LIVE, CredentialForm, RegisteredSignatureForm, SignatureVersionForm
 from pipelines.models import (
     ApprovedHost,
     Collection,
@@ -28,6 +32,7 @@ from pipelines.models import (
 )
 from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, NotAllowed, can, require
+from pipelines.views.signatures import parts_of, read, uses_of
 
 
 class AskingAdmin[M: Model](admin.ModelAdmin):  # type: ignore[type-arg]  # no generic at run time
@@ -63,6 +68,12 @@ class AskingAdmin[M: Model](admin.ModelAdmin):  # type: ignore[type-arg]  # no g
         # Asked again: the form may have moved it to another project.
         require(request.user, self.manage, obj)
         super().save_model(request, obj, form, change)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> Any:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
     def changeform_view(self, request: HttpRequest, *args: Any, **options: Any) -> HttpResponse:
         return self._explained(request, super().changeform_view, *args, **options)
@@ -115,11 +126,17 @@ class ProjectAdmin(AskingAdmin[Project]):
         _stand_for(obj, made)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Deleting a project takes its history along, which nothing else may delete."""
-        shown, count, needed, protected = super().get_deleted_objects(objs, request)
-        if all(can(request.user, Action.MANAGE_PROJECT, project) for project in objs):
-            needed &= {Project._meta.verbose_name}
-        return shown, count, needed, protected
+        """What goes along, counted: a project may have a hundred thousand events. It takes its
+        history along, which nothing else may delete."""
+        counts: dict[str, int] = {}
+        shown: list[Any] = []
+        for project in objs:
+            rows = _rows_of(project)
+            shown += [f"Project: {project}", [f"{rows[name]:,} {name}" for name in rows]]
+            counts = {name: counts.get(name, 0) + count for name, count in rows.items()}
+        may = all(self.has_delete_permission(request, project) for project in objs)
+        needed = set() if may else {Project._meta.verbose_name}
+        return shown, {"projects": len(objs), **counts}, needed, []
 
     def delete_model(self, request: HttpRequest, obj: Project) -> None:
         services.delete_project(project=obj, user=request.user)
@@ -234,16 +251,56 @@ class OperationRecordAdmin(HistoryAdmin[OperationRecord]):
         return str(record.operation.get("op", ""))
 
 
+class VersionInline(admin.TabularInline):  # type: ignore[type-arg]  # no generic at run time
+    model = SignatureVersion
+    fields = readonly_fields = ("number", "text", "note", "author", "created_at")
+    ordering = ("-number",)
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 @admin.register(Signature)
 class SignatureAdmin(AskingAdmin[Signature]):
+    """A new one comes with its first version; the later ones are added one by one."""
+
     manage = Action.MANAGE_SIGNATURES
     list_display = ["name", "project", "text", "archived", "created_at"]
-    list_filter = ["archived", "created_at"]
+    list_filter = ["archived", ("project", admin.RelatedOnlyFieldListFilter), "created_at"]
     list_select_related = ["project"]
     search_fields = ["name", "description", "versions__text"]
+    search_help_text = "Name, description, or a field"
     autocomplete_fields = ["project"]
-    readonly_fields = ["text", "used_by"]
     ordering = ["name"]
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any
+    ) -> Any:
+        if obj is None:
+            options["form"] = RegisteredSignatureForm
+        return super().get_form(request, obj, change, **options)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            named = ["name", "project", "description", "archived", "used_by"]
+            return [(None, {"fields": named})]
+        extras = ["descriptions", "constraints", "types"]
+        return [
+            (None, {"fields": ["name", "project", "description", "text", "instructions"]}),
+            ("Descriptions, constraints, types", {"fields": extras, "classes": ["collapse"]}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["used_by"] if obj else []
+
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [VersionInline] if obj else []
 
     def get_object(self, request: HttpRequest, *args: Any) -> Signature | None:
         signature: Signature | None = super().get_object(request, *args)
@@ -254,14 +311,36 @@ class SignatureAdmin(AskingAdmin[Signature]):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Signature]:
         return super().get_queryset(request).prefetch_related("versions")
 
+    def save_model(self, request: HttpRequest, obj: Signature, form: Any, change: bool) -> None:
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        values = form.cleaned_data
+        with transaction.atomic():
+            made = services.create_signature(
+                project=obj.project,
+                user=request.user,
+                name=obj.name,
+                description=obj.description,
+            )
+            if values["text"]:
+                parts = {name: values[name] for name in LIVE}
+                services.new_signature_version(signature=made, user=request.user, **parts)
+        _stand_for(obj, made)
+
     @admin.display(description="latest version")
     def text(self, signature: Signature) -> str:
         latest = next(iter(signature.versions.all()), None)
         return f"{latest.number}: {latest.text}" if latest else "none yet"
 
     def used_by(self, signature: Signature) -> str:
-        using = signature.used_by(getattr(signature, "seen_by", AnonymousUser()))
-        return ", ".join(str(pipeline) for pipeline in using[:50]) or "no pipeline"
+        """The nodes that have one of its versions, and pipelines that had one in a version."""
+        user = getattr(signature, "seen_by", AnonymousUser())
+        uses = uses_of(user, list(signature.versions.all()))
+        now = {use["pipeline"].pk for use in uses}
+        before = signature.used_by(user).exclude(pk__in=now)[:50]
+        context = {"uses": uses, "before": before, "latest": signature.latest}
+        return render_to_string("admin/pipelines/signature_uses.html", context)
 
 
 @admin.register(SignatureVersion)
@@ -271,11 +350,34 @@ class SignatureVersionAdmin(AskingAdmin[SignatureVersion]):
     manage = Action.MANAGE_SIGNATURES
     form = SignatureVersionForm
     list_display = ["signature", "number", "text", "author", "created_at"]
-    list_filter = ["created_at"]
+    list_filter = ["created_at", ("signature__project", admin.RelatedOnlyFieldListFilter)]
     list_select_related = ["signature", "author"]
     search_fields = ["signature__name", "text", "hash"]
+    search_help_text = "Name of the signature, a field, or a hash"
     autocomplete_fields = ["signature"]
     ordering = ["signature__name", "-number"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown = ["number", "author", "created_at", "fields_and_schema"] if obj else []
+        return ["signature", *LIVE, "note", *shown]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.get_fields(request, obj) if obj else []
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """The next version begins as the latest one is."""
+        try:
+            pk = UUID(request.GET.get("signature", ""))
+        except ValueError:
+            return {}
+        signature = Signature.objects.visible_to(request.user).filter(pk=pk).first()
+        latest = signature.latest if signature else None
+        return {"signature": signature, **(parts_of(latest) if latest else {})}
+
+    @admin.display(description="fields and JSON Schema")
+    def fields_and_schema(self, version: SignatureVersion) -> str:
+        context = read(parts_of(version))
+        return render_to_string("admin/pipelines/signature_preview.html", context)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -286,11 +388,10 @@ class SignatureVersionAdmin(AskingAdmin[SignatureVersion]):
     def save_model(
         self, request: HttpRequest, obj: SignatureVersion, form: Any, change: bool
     ) -> None:
-        parts = ("text", "instructions", "descriptions", "constraints", "types", "note")
         made = services.new_signature_version(
             signature=obj.signature,
             user=request.user,
-            **{name: form.cleaned_data[name] for name in parts},
+            **{name: form.cleaned_data[name] for name in (*LIVE, "note")},
         )
         _stand_for(obj, made)
 
@@ -327,7 +428,7 @@ class DocumentAdmin(HistoryAdmin[Document]):
 @admin.register(ApprovedHost)
 class ApprovedHostAdmin(AskingAdmin[ApprovedHost]):
     manage = Action.APPROVE_HOSTS
-    list_display = ["origin", "note", "created_at"]
+    list_display = ["origin", "note", "private_network", "created_at"]
     search_fields = ["origin", "note"]
     ordering = ["origin"]
 
@@ -375,6 +476,15 @@ class LMProfileAdmin(AskingAdmin[LMProfile]):
 
     def save_model(self, request: HttpRequest, obj: LMProfile, form: Any, change: bool) -> None:
         services.save_lm_profile(profile=obj, user=request.user)
+
+
+def _rows_of(project: Project) -> dict[str, int]:
+    """How many rows of each kind belong to the project, by the name of the kind."""
+    counts: dict[str, int] = {}
+    for relation in Project._meta.related_objects:
+        rows = relation.related_model._base_manager.filter(**{relation.field.name: project})
+        counts[str(relation.related_model._meta.verbose_name_plural)] = rows.count()
+    return {name: count for name, count in counts.items() if count}
 
 
 def _stand_for(obj: Model, stored: Model) -> None:

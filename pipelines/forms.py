@@ -9,11 +9,22 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.forms.fields import InvalidJSONInput
+from django.urls import reverse
 
-from pipelines.graph import codec
+from pipelines.graph import codec, program
 from pipelines.graph import signature as signatures
-from pipelines.models import ApprovedHost, Credential, LMProfile, Person, Project, SignatureVersion
-from pipelines.permissions import ALLOWED_TO, Action
+from pipelines.models import (
+    ApprovedHost,
+    Budget,
+    Credential,
+    LMProfile,
+    Person,
+    Project,
+    Signature,
+    SignatureVersion,
+)
+from pipelines.permissions import Action, projects_where
 
 
 class PageForm(forms.Form):
@@ -51,17 +62,35 @@ def _one_line(label: str, length: int, **options: Any) -> forms.CharField:
 
 def _project_choice(user: Person, action: Action) -> "forms.ModelChoiceField[Project]":
     """The projects in which the person may do this. An offer: the service asks again."""
-    roles = [role for role, actions in ALLOWED_TO.items() if action in actions]
-    found = Project.objects.visible_to(user)
-    if not user.is_superuser:
-        found = found.filter(memberships__user=user.pk, memberships__role__in=roles)
     return forms.ModelChoiceField(
-        queryset=found.distinct(),
+        queryset=projects_where(user, action),
         required=False,
         empty_label="My own project",
         label="Project",
         widget=forms.Select(attrs={"class": "input"}),
     )
+
+
+class JSONText(forms.JSONField):
+    """JSON that people type. What is nested too deeply for Python's reader is no JSON, too."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return super().to_python(value)
+        except RecursionError:
+            raise ValidationError("Not JSON: it is nested too deeply.", code="invalid") from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except RecursionError:
+            return InvalidJSONInput(data)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return super().has_changed(initial, data)
+        except RecursionError:
+            return True
 
 
 class InProject(PageForm):
@@ -97,6 +126,17 @@ class RenamePipelineForm(PageForm):
     description = forms.CharField(
         required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3})
     )
+
+
+class PublishForm(PageForm):
+    note = forms.CharField(
+        label="What is new",
+        required=False,
+        max_length=2_000,
+        widget=forms.Textarea(attrs={"rows": 3, "autofocus": True}),
+        help_text="Runs, other pipelines and the API can name this version. It never changes again.",
+    )
+    revision = forms.IntegerField(min_value=0, max_value=2**31 - 1, widget=forms.HiddenInput)
 
 
 class ImportPipelineForm(InProject):
@@ -135,6 +175,25 @@ class ImportPipelineForm(InProject):
         return content
 
 
+class ImportProgramForm(PageForm):
+    file = forms.FileField(
+        label="Program file",
+        help_text='What program.save("program.json") wrote. Its predictors go to the nodes of their '
+        "names, with instructions, descriptions and demos. Undo takes it back.",
+        error_messages={"required": "Choose a file.", "empty": "The file is empty."},
+        widget=forms.FileInput(attrs={"accept": ".json,application/json"}),
+    )
+
+    def clean_file(self) -> "UploadedFile[Any]":
+        file: UploadedFile[Any] = self.cleaned_data["file"]
+        if (file.size or 0) > program.MAX_BYTES:
+            raise ValidationError(
+                f"The file is {file.size:,} bytes long; {program.MAX_BYTES:,} is the limit. "
+                "Save the program with fewer demos."
+            )
+        return file
+
+
 # Signatures
 
 
@@ -153,9 +212,9 @@ class SignatureTextForm(PageForm):
     instructions = forms.CharField(
         required=False, max_length=100_000, widget=forms.Textarea(attrs={"rows": 3})
     )
-    descriptions = forms.JSONField(required=False, initial=dict)
-    constraints = forms.JSONField(required=False, initial=dict)
-    types = forms.JSONField(required=False, initial=dict)
+    descriptions = JSONText(required=False, initial=dict)
+    constraints = JSONText(required=False, initial=dict)
+    types = JSONText(required=False, initial=dict)
     note = _one_line("What changed", 2_000, required=False)
 
     def parts(self) -> dict[str, Any]:
@@ -195,7 +254,8 @@ class ManyFilesField(forms.FileField):
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         check = super().clean
-        return [check(each, initial) for each in (data if isinstance(data, list) else [data])]
+        files = data if isinstance(data, list) else [data]
+        return [check(each, initial) for each in files or [None]]
 
 
 class UploadForm(PageForm):
@@ -214,23 +274,48 @@ class UploadForm(PageForm):
 # LM profiles
 
 
+_PROFILE_GROUPS = (
+    ("", ("name", "adapter", "model", "base_url", "credential", "is_default")),
+    ("Answers", ("format", "temperature", "max_tokens", "structured")),
+    ("Limits", ("concurrency", "requests_per_minute", "tokens_per_minute", "retries")),
+    (
+        "Time limits, in seconds",
+        ("connect_timeout", "first_token_timeout", "timeout"),
+    ),
+    (
+        "Prices, in US dollars per million tokens",
+        ("input_price", "cached_input_price", "output_price"),
+    ),
+    ("Settings of the adapter", ("settings",)),
+)
+
+
 class LMProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     class Meta:
         model = LMProfile
         fields = [
             *("name", "is_default", "adapter", "model", "base_url", "credential"),
-            *("format", "structured", "temperature", "max_tokens", "concurrency", "timeout"),
-            *("retries", "input_price", "output_price", "settings"),
+            *("format", "structured", "temperature", "max_tokens"),
+            *("concurrency", "requests_per_minute", "tokens_per_minute"),
+            *("connect_timeout", "first_token_timeout", "timeout", "retries"),
+            *("input_price", "cached_input_price", "output_price", "settings"),
         ]
         labels = {
             "is_default": "Default of the project",
             "base_url": "Address",
             "credential": "Key",
             "structured": "Structured answers",
-            "timeout": "Timeout",
-            "input_price": "Price of input",
-            "output_price": "Price of output",
+            "max_tokens": "Most tokens",
+            "requests_per_minute": "Requests a minute",
+            "tokens_per_minute": "Tokens a minute",
+            "connect_timeout": "Connect",
+            "first_token_timeout": "First token",
+            "timeout": "Whole attempt",
+            "input_price": "Input",
+            "cached_input_price": "Cached input",
+            "output_price": "Output",
         }
+        field_classes = {"settings": JSONText}
         widgets = {
             "settings": forms.Textarea(
                 attrs={"rows": 3, "class": "input mono", "spellcheck": "false"}
@@ -245,6 +330,11 @@ class LMProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at
         keys.empty_label = "No key"
         self.fields["model"].help_text = "The provider's name for it."
         _dress(self)
+
+    @property
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """The fields as the page shows them, under their headings."""
+        return [(title, [self[name] for name in names]) for title, names in _PROFILE_GROUPS]
 
     def _post_clean(self) -> None:
         """The service checks the whole of it, once."""
@@ -291,6 +381,29 @@ class NewCredentialForm(InProject):
     )
 
 
+class BudgetForm(InProject):
+    """What a project may spend. Sent without a limit, it takes the budget away."""
+
+    action = Action.MANAGE_PROJECT
+    period = forms.ChoiceField(
+        label="For", choices=Budget.Period.choices, initial=Budget.Period.DAY
+    )
+    tokens = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=2**53,
+        label="Tokens",
+        help_text="Input and output together. Empty: no limit.",
+    )
+    cost = forms.FloatField(
+        required=False,
+        min_value=0,
+        label="US dollars",
+        help_text="By the prices of the LM profiles. Empty: no limit. "
+        "With both empty there is no budget.",
+    )
+
+
 # The admin's
 
 
@@ -310,29 +423,91 @@ class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic a
         fields = ["project", "name", "host"]
 
 
+LIVE = ("text", "instructions", "descriptions", "constraints", "types")
+"""The fields of a signature that are read while they are typed."""
+
+
+def _parse_while_typed(form: forms.BaseForm) -> None:
+    """Sends what is typed, and what is there from the start, to be shown as fields and schema."""
+    begins = form.is_bound or form.initial.get("text")
+    for name in LIVE:
+        typed = "input changed delay:120ms"
+        form.fields[name].widget.attrs |= {
+            "rows": 4 if name == "instructions" else 2,
+            "spellcheck": "true" if name == "instructions" else "false",
+            "hx-post": reverse("pipelines:parse_signature"),
+            "hx-include": "closest form",
+            "hx-trigger": f"load, {typed}" if begins and name == "text" else typed,
+            "hx-swap": "none",
+            "hx-sync": "closest form:replace",
+        }
+
+
+def _check_signature(values: dict[str, Any]) -> None:
+    """A ValidationError at the text for what is no signature."""
+    extras = {name: values.get(name) or {} for name in ("descriptions", "constraints", "types")}
+    try:
+        signatures.parse(values["text"], instructions=values.get("instructions", ""), **extras)
+    except signatures.SignatureError as error:
+        place = f" (at character {error.position + 1})" if error.position else ""
+        raise ValidationError({"text": f"{error.message}{place}"}) from None
+
+
 class SignatureVersionForm(forms.ModelForm):  # type: ignore[type-arg]
     """A signature with what its text can't hold; what is wrong is said at the text."""
 
     class Meta:
         model = SignatureVersion
-        fields = [
-            "signature",
-            "text",
-            "instructions",
-            "descriptions",
-            "constraints",
-            "types",
-            "note",
-        ]
+        fields = ["signature", *LIVE, "note"]
+        field_classes = dict.fromkeys(("descriptions", "constraints", "types"), JSONText)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "text" in self.fields:  # not when it is only shown
+            _parse_while_typed(self)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or self.cleaned_data
-        if "text" not in values:
-            return values
-        extras = {name: values.get(name) or {} for name in ("descriptions", "constraints", "types")}
-        try:
-            signatures.parse(values["text"], instructions=values.get("instructions", ""), **extras)
-        except signatures.SignatureError as error:
-            place = f" (at character {error.position + 1})" if error.position else ""
-            raise ValidationError({"text": f"{error.message}{place}"}) from None
+        if "text" in values:
+            _check_signature(values)
+        return values
+
+
+class RegisteredSignatureForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A new entry of the registry with its first version, or without one yet."""
+
+    text = forms.CharField(
+        label="Signature",
+        required=False,
+        max_length=signatures.MAX_TEXT,
+        widget=forms.Textarea,
+        help_text="Such as: question, context: list[str] -> answer, score: float",
+    )
+    instructions = forms.CharField(
+        required=False,
+        max_length=100_000,
+        widget=forms.Textarea,
+        help_text="What the model is told. Made from the fields when empty.",
+    )
+    descriptions = JSONText(required=False, initial=dict, help_text="Texts by the names of fields.")
+    constraints = JSONText(
+        required=False, initial=dict, help_text='By field, such as {"score": {"ge": 0, "le": 1}}.'
+    )
+    types = JSONText(
+        required=False, initial=dict, help_text="JSON Schemas by the names of types of your own."
+    )
+
+    class Meta:
+        model = Signature
+        fields = ["name", "project", "description"]
+        help_texts = {"project": "Without one, it is everybody's."}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        _parse_while_typed(self)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or self.cleaned_data
+        if values.get("text"):
+            _check_signature(values)
         return values

@@ -14,7 +14,7 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, Validat
 from django.db.models import Model, QuerySet
 from django.http import Http404
 
-from pipelines.models import Credential, Membership, Person, Role
+from pipelines.models import Credential, Membership, Person, Project, Role
 
 
 class Action(Enum):
@@ -30,6 +30,8 @@ class Action(Enum):
     MANAGE_MEMBERS = "manage members"
     MANAGE_PROJECT = "manage project"  # rename it, delete it with all that is in it
     APPROVE_HOSTS = "approve hosts"
+    MANAGE_ROUTER = "manage the router"
+    ALLOW_TOOLS = "allow tools"  # to pipelines: what they do, they do as this installation
 
 
 _VIEWER = frozenset({Action.VIEW})
@@ -46,6 +48,7 @@ _OWNER = _EDITOR | {
     Action.MANAGE_LM_PROFILES,
     Action.MANAGE_MEMBERS,
     Action.MANAGE_PROJECT,
+    Action.MANAGE_ROUTER,
 }
 ALLOWED_TO = {Role.VIEWER: _VIEWER, Role.EDITOR: _EDITOR, Role.OWNER: _OWNER}
 
@@ -95,6 +98,15 @@ def _by_standing(user: User, obj: Owned | None) -> frozenset[Action]:
     roles = Membership.objects.filter(user=user, project_id=project_id)
     role = roles.values_list("role", flat=True).first()
     return frozenset() if role is None else ALLOWED_TO[Role(role)]
+
+
+def projects_where(user: Person, action: Action) -> QuerySet[Project]:
+    """The projects on which `can` says yes: for lists and choices, at the cost of one question."""
+    found: QuerySet[Project] = Project.objects.visible_to(user)
+    if user.is_superuser:
+        return found
+    roles = [role for role, actions in ALLOWED_TO.items() if action in actions]
+    return found.filter(memberships__user=user.pk, memberships__role__in=roles).distinct()
 
 
 def require(user: Person, action: Action, obj: Owned | None) -> None:

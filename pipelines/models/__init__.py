@@ -1,3 +1,4 @@
+from pipelines.models.budget import Budget
 from pipelines.models.collection import Collection, Document
 from pipelines.models.credential import ApprovedHost, Credential
 from pipelines.models.lm_profile import LMProfile
@@ -13,6 +14,7 @@ from pipelines.models.signature import Signature, SignatureVersion
 
 __all__ = [
     "ApprovedHost",
+    "Budget",
     "Collection",
     "Credential",
     "Document",

@@ -65,6 +65,12 @@ class ApprovedHost(PublicId):
         max_length=255, unique=True, help_text="Such as https://api.openai.com"
     )
     note = models.CharField(max_length=200, blank=True)
+    private_network = models.BooleanField(
+        "leads into a private network",
+        default=False,
+        help_text="The name may lead to this machine or to an address that is not public. An address "
+        "that is written out needs no such approval.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ApprovedHostQuerySet.as_manager()

@@ -26,6 +26,15 @@ FORBIDDEN_SETTINGS = frozenset(
 )
 
 
+FLOATS = (
+    *("temperature", "timeout", "connect_timeout", "first_token_timeout"),
+    *("input_price", "cached_input_price", "output_price"),
+)
+# The adapters that call a host. litellm knows the addresses of its providers; what is stored names one
+# all the same, since only approved hosts are called.
+ADDRESSED = frozenset({"openai_compatible", "anthropic", "litellm"})
+
+
 class LMProfileQuerySet(OwnedQuerySet["LMProfile"]):
     shared = True
 
@@ -51,6 +60,9 @@ class LMProfile(PublicId):
         LOCAL = "local"  # the model that comes with DSPex
         SCRIPTED = "scripted"  # given answers, for tests and demonstrations
         OPENAI_COMPATIBLE = "openai_compatible", "OpenAI-compatible"
+        ANTHROPIC = "anthropic"
+        INSTRUCTOR = "instructor"  # over another one: checks answers and asks again
+        LITELLM = "litellm", "LiteLLM"
 
     class Format(models.TextChoices):
         """How native predictors write and read."""
@@ -87,8 +99,31 @@ class LMProfile(PublicId):
     )
     concurrency = models.PositiveIntegerField(
         default=8,
-        help_text="Calls at a time.",
+        help_text="Calls at a time, of all projects together.",
         validators=[MinValueValidator(1), MaxValueValidator(1_000)],
+    )
+    requests_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Further ones wait. Empty: no limit.",
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+    )
+    tokens_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Input and output. Empty: no limit.",
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000_000)],
+    )
+    connect_timeout = models.FloatField(
+        default=10.0,
+        help_text="Seconds to reach the provider.",
+        validators=[MinValueValidator(0.1), MaxValueValidator(600)],
+    )
+    first_token_timeout = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Seconds up to the first text. Empty: no limit of its own.",
+        validators=[MinValueValidator(0.1), MaxValueValidator(86_400)],
     )
     timeout = models.FloatField(
         default=120.0,
@@ -100,6 +135,12 @@ class LMProfile(PublicId):
     )
     input_price = models.FloatField(
         default=0.0, help_text="US dollars per million tokens.", validators=[MinValueValidator(0)]
+    )
+    cached_input_price = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="What the provider had in its cache. Empty: as other input.",
+        validators=[MinValueValidator(0)],
     )
     output_price = models.FloatField(
         default=0.0, help_text="US dollars per million tokens.", validators=[MinValueValidator(0)]
@@ -149,6 +190,26 @@ class LMProfile(PublicId):
             models.CheckConstraint(
                 condition=Q(input_price__gte=0, output_price__gte=0), name="prices_are_not_negative"
             ),
+            models.CheckConstraint(
+                condition=Q(cached_input_price=None) | Q(cached_input_price__gte=0),
+                name="cached_price_is_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(requests_per_minute=None) | Q(requests_per_minute__gte=1),
+                name="requests_per_minute_are_some",
+            ),
+            models.CheckConstraint(
+                condition=Q(tokens_per_minute=None) | Q(tokens_per_minute__gte=1),
+                name="tokens_per_minute_are_some",
+            ),
+            models.CheckConstraint(
+                condition=Q(connect_timeout__range=(0.1, 600)),
+                name="connect_timeout_is_up_to_10_min",
+            ),
+            models.CheckConstraint(
+                condition=Q(first_token_timeout=None) | Q(first_token_timeout__range=(0.1, 86_400)),
+                name="first_token_is_up_to_a_day",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -170,7 +231,7 @@ class LMProfile(PublicId):
         # NaN passes every range check, and a database has its own idea of it.
         problems = {
             name: "A number is needed."
-            for name in ("temperature", "timeout", "input_price", "output_price")
+            for name in FLOATS
             if isinstance(value := getattr(self, name), float) and not math.isfinite(value)
         }
         if problem := self._address_problem():
@@ -182,8 +243,16 @@ class LMProfile(PublicId):
         if problems:
             raise ValidationError(problems)
 
+    @property
+    def has_address(self) -> bool:
+        """Whether its adapter, or the one that instructor stands over, calls a host."""
+        adapter = self.adapter
+        if adapter == self.Adapter.INSTRUCTOR and isinstance(self.settings, dict):
+            adapter = self.settings.get("over", self.Adapter.OPENAI_COMPATIBLE)
+        return adapter in ADDRESSED
+
     def _address_problem(self) -> str | None:
-        if self.adapter != self.Adapter.OPENAI_COMPATIBLE:
+        if not self.has_address:
             return (
                 f"The adapter '{self.adapter}' has no address. Leave it empty."
                 if self.base_url

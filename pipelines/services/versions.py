@@ -1,6 +1,7 @@
 """Versions: graphs that stay as they were, for runs and for publishing."""
 
 import hashlib
+from dataclasses import replace
 
 from django.db import transaction
 from django.db.models import Max
@@ -78,7 +79,7 @@ def graph_at(*, pipeline: Pipeline, revision: int | None = None) -> Graph:
 
 def _problems(pipeline: Pipeline, user: Person, graph: Graph) -> list[Problem]:
     resolved = resolve_references(project=pipeline.project, graph=graph, user=user)
-    return [*validate(graph), *resolved.problems]
+    return [*validate(replace(graph, pipelines=resolved.pipelines)), *resolved.problems]
 
 
 def _frozen(pipeline: Pipeline, user: Person, graph: Graph) -> PipelineVersion:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -96,14 +96,18 @@ def _named_in(operation: dict[str, Any]) -> Iterable[str]:
             yield operation[key]
 
 
-def kind_json(kind: Kind) -> dict[str, Any]:
-    """What the palette needs to show a new node of the kind before the server has seen it."""
+def kind_json(kind: Kind, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the palette needs to show a new node of the kind before the server has seen it. `config`:
+    with what it begins, if not as all of its kind do."""
     look = look_of(kind.name)
-    node = Node(id="new", kind=kind.name, kind_version=kind.version, config=look.start)
+    start = look.start if config is None else config
+    node = Node(id="new", kind=kind.name, kind_version=kind.version, config=start)
     return {
         **_node_json(Graph.of([node]), node, 0, 0),
         "kind_version": kind.version,
         "description": kind.description,
+        "offered": look.offered,
+        "body": [{"kind": name, "config": config} for name, config in look.body.items()],
     }
 
 

@@ -9,9 +9,10 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Length, Substr
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -27,19 +28,27 @@ from pipelines.views.requests import go_to, person
 LISTED = 300
 PAGE = 50
 SHOWN = 240
-"""Characters of a document in the list."""
+"""Collections and documents in their lists, and characters of a document there."""
 MAX_FILES = 50
 
 
 @require_safe
 def collection_list(request: HttpRequest) -> HttpResponse:
-    return render(request, "pipelines/collections.html", {"collections": _listed(request)})
+    return render(request, f"pipelines/collections.html{_part(request)}", listed(request))
 
 
 @require_safe
 def collection(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = get_or_404(person(request), Action.VIEW, Collection, pk=pk)
     return _page(request, found, UploadForm())
+
+
+@require_safe
+def document(request: HttpRequest, pk: UUID, position: int) -> HttpResponse:
+    """One document, whole."""
+    found = get_or_404(person(request), Action.VIEW, Collection, pk=pk)
+    shown = get_object_or_404(found.documents, position=position)
+    return render(request, "partials/document.html", {"document": shown})
 
 
 @require_POST
@@ -79,8 +88,18 @@ def new(request: HttpRequest) -> HttpResponse:
     return render(request, "partials/dialog_form.html", words, status=status)
 
 
-def _listed(request: HttpRequest) -> list[Collection]:
-    return list(Collection.objects.visible_to(person(request)).order_by("name")[:LISTED])
+def listed(request: HttpRequest) -> dict[str, Any]:
+    """What every page with the list of collections shows."""
+    q = request.GET.get("q", "").replace("\x00", "")[:200].strip()
+    found = Collection.objects.visible_to(person(request)).select_related("project")
+    if q:
+        found = found.filter(Q(name__icontains=q) | Q(description__icontains=q))
+    rows = list(found.order_by("name", "pk")[: LISTED + 1])
+    return {"collections": rows[:LISTED], "more": len(rows) > LISTED, "q": q}
+
+
+def _part(request: HttpRequest) -> str:
+    return "#entries" if request.headers.get("HX-Target", "").endswith("#entries") else ""
 
 
 def _page(
@@ -93,14 +112,15 @@ def _page(
         .order_by("position")
     )
     context = {
-        "collections": _listed(request),
+        **listed(request),
         "collection": found,
         "page": Paginator(documents, PAGE).get_page(request.GET.get("page")),
         "form": form,
-        "uses": _uses(user, found),
+        "uses": uses_of(user, found.name, found),
         "may_change": can(user, Action.MANAGE_COLLECTIONS, found),
     }
-    return render(request, "pipelines/collections.html", context, status=status)
+    name = f"pipelines/collections.html{_part(request)}"
+    return render(request, name, context, status=status)
 
 
 def _store(found: Collection, user: Person, files: "list[UploadedFile[Any]]", how: str) -> int:
@@ -120,14 +140,20 @@ def _kept(found: Collection) -> list[DocumentText]:
     return [DocumentText(text=text, title=title, source_name=name) for text, title, name in rows]
 
 
-def _uses(user: Person, found: Collection) -> list[Reference]:
-    """Nodes of drafts that name it, in pipelines in which the name means this collection."""
+def uses_of(user: Person, name: str, found: Collection | None) -> list[Reference]:
+    """Nodes of drafts that name it, in pipelines in which the name means this collection; without
+    one, the collection of that name that comes with DSPex."""
     uses = Reference.objects.filter(
         kind=Reference.Kind.COLLECTION,
-        key=found.name,
+        key=name,
         version=None,
-        pipeline__in=Pipeline.objects.visible_to(user),
+        pipeline__in=Pipeline.objects.visible_to(user).active(),
     )
-    if found.project_id:
+    if found is not None and found.project_id:
         uses = uses.filter(pipeline__project=found.project_id)
+    else:
+        others = Collection.objects.filter(name=name)
+        uses = uses.exclude(pipeline__project__in=others.exclude(project=None).values("project"))
+        if found is None and others.filter(project=None).exists():
+            return []
     return list(uses.select_related("pipeline").order_by("pipeline__name", "node")[:LISTED])

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from pipelines import services
 from pipelines.graph import ops
@@ -19,7 +19,7 @@ from pipelines.graph.kinds import KINDS
 from pipelines.graph.validate import Problem
 from pipelines.models import Draft, Person, Pipeline
 from pipelines.models.errors import Busy, PipelinesError
-from pipelines.permissions import Action, can, get_or_404
+from pipelines.permissions import Action, allowed, can, get_or_404
 from pipelines.services import Applied, Refused
 from pipelines.services.operations import read_operation
 from pipelines.views.canvas_graph import (
@@ -29,8 +29,12 @@ from pipelines.views.canvas_graph import (
     problems_json,
     touched_by,
 )
+from pipelines.views.history import graph_of, next_version
 from pipelines.views.kind_looks import look_of, palette
-from pipelines.views.requests import body_json, person
+from pipelines.views.requests import body_json, number_in, person, uuid_in
+
+CAUGHT_UP_BY = 200
+"""Operations that a page takes one by one; one that is further behind takes the graph as it is."""
 
 
 @require_safe
@@ -38,19 +42,51 @@ from pipelines.views.requests import body_json, person
 def editor(request: HttpRequest, pk: UUID) -> HttpResponse:
     pipeline = _pipeline(request, pk)
     user = person(request)
-    readonly = pipeline.archived or not can(user, Action.EDIT, pipeline)
+    can_do = allowed(user, pipeline)
+    readonly = pipeline.archived or Action.EDIT not in can_do
     state = _state(pipeline, user, readonly)
     context = {
         "pipeline": pipeline,
         "revision": pipeline.draft.revision,
         "readonly": readonly,
-        "may_run": can(user, Action.RUN, pipeline),
+        "may_run": Action.RUN in can_do,
+        "may_publish": Action.PUBLISH in can_do and not pipeline.archived,
+        "next_version": next_version(pipeline),
         "palette": _palette(),
         "graph": state.pop("graph"),
         "state": {
             **state,
             "me": user.pk,
             "kinds": {kind.name: kind_json(kind) for kind in KINDS.values()},
+        },
+    }
+    return render(request, "pipelines/editor.html", context)
+
+
+@require_safe
+@never_cache
+def past(
+    request: HttpRequest, pk: UUID, version: int | None = None, revision: int | None = None
+) -> HttpResponse:
+    """A version, or the draft at an earlier revision, to look at."""
+    pipeline = _pipeline(request, pk)
+    graph = graph_of(pipeline, version=version, revision=revision)
+    published = pipeline.versions.defer("text").select_related("published_by")
+    context = {
+        "pipeline": pipeline,
+        "past": f"v{version}" if version is not None else f"rev {revision}",
+        "query": f"version={version}" if version is not None else f"revision={revision}",
+        "version": published.get(number=version) if version is not None else None,
+        "readonly": True,
+        "may_restore": not pipeline.archived and can(person(request), Action.EDIT, pipeline),
+        "palette": [],
+        "graph": graph_json(graph, [], readonly=True),
+        "state": {
+            "me": request.user.pk,
+            "revision": pipeline.draft.revision,
+            "name": graph.name,
+            "problems": [],
+            "kinds": {},
         },
     }
     return render(request, "pipelines/editor.html", context)
@@ -89,9 +125,15 @@ def graph(request: HttpRequest, pk: UUID) -> HttpResponse:
     return JsonResponse(_state(pipeline, user, readonly))
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
 def operations(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Apply one operation: {id, base_revision, operation}, or {id, undoes} to take one back."""
+    """Apply one operation: {id, base_revision, operation}, or {id, undoes} to take one back.
+
+    GET: what was done since the revision `since`.
+    """
+    if request.method != "POST":
+        return JsonResponse(_since(request, pk))
     pipeline = _pipeline(request, pk, Action.EDIT)
     body = body_json(request)
     try:
@@ -103,6 +145,36 @@ def operations(request: HttpRequest, pk: UUID) -> HttpResponse:
     return JsonResponse({"status": "applied", **_applied_json(pipeline, person(request), answer)})
 
 
+def _since(request: HttpRequest, pk: UUID) -> dict[str, Any]:
+    """The operations with the nodes and problems that follow from them; or, for who is too far behind,
+    the whole graph."""
+    pipeline, user = _pipeline(request, pk), person(request)
+    since, now = request.GET.get("since", ""), pipeline.draft.revision
+    if not (since.isascii() and since.isdecimal()) or len(since) > 9:
+        raise BadRequest("since is a revision.")
+    if not now - CAUGHT_UP_BY <= int(since) <= now:
+        return _state(pipeline, user, pipeline.archived or not can(user, Action.EDIT, pipeline))
+    graph, records = pipeline.draft.graph, pipeline.operations.between(int(since), now)
+    done = [
+        {
+            "id": record.operation_id,
+            "revision": record.revision,
+            "operation": record.operation,
+            "author_id": record.author_id,
+        }
+        for record in records
+    ]
+    found = _problems(pipeline, user)
+    touched = {node.id: node for each in done for node in touched_by(graph, each["operation"])}
+    return {
+        "revision": now,
+        "name": graph.name,
+        "operations": done,
+        "nodes": nodes_json(graph, touched.values(), found),
+        "problems": problems_json(graph, found),
+    }
+
+
 @require_POST
 def copy_with(request: HttpRequest, pk: UUID) -> HttpResponse:
     """A copy of the pipeline as a refused edit knew it, with that edit: {base_revision, operation}."""
@@ -110,7 +182,7 @@ def copy_with(request: HttpRequest, pk: UUID) -> HttpResponse:
     body = body_json(request)
     assert isinstance(request.user, User)
     try:
-        before = services.graph_at(pipeline=pipeline, revision=_number(body, "base_revision"))
+        before = services.graph_at(pipeline=pipeline, revision=number_in(body, "base_revision"))
         graph = ops.apply(before, read_operation(body.get("operation")))
         made = services.create_pipeline(
             project=pipeline.project
@@ -144,16 +216,16 @@ def _problems(pipeline: Pipeline, user: Person) -> list[Problem]:
 
 
 def _applied(pipeline: Pipeline, user: Person, body: dict[str, Any]) -> Applied | Refused:
-    operation_id = _uuid(body, "id")
+    operation_id = uuid_in(body, "id")
     if "undoes" in body:
         return services.undo(
-            pipeline=pipeline, user=user, operation_id=operation_id, undoes=_uuid(body, "undoes")
+            pipeline=pipeline, user=user, operation_id=operation_id, undoes=uuid_in(body, "undoes")
         )
     return services.apply_operation(
         pipeline=pipeline,
         user=user,
         operation_id=operation_id,
-        base_revision=_number(body, "base_revision"),
+        base_revision=number_in(body, "base_revision"),
         operation=body.get("operation"),
     )
 
@@ -195,17 +267,3 @@ def _refused_json(answer: Refused) -> dict[str, Any]:
 
 def _users(ids: set[int]) -> list[User]:
     return list(User.objects.filter(pk__in=ids)) if ids else []
-
-
-def _uuid(body: dict[str, Any], key: str) -> UUID:
-    try:
-        return UUID(str(body.get(key)))
-    except ValueError:
-        raise BadRequest(f"{key} is a UUID.") from None
-
-
-def _number(body: dict[str, Any], key: str) -> int:
-    value = body.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
-        raise BadRequest(f"{key} is a whole number.")
-    return value

@@ -21,6 +21,7 @@ from pipelines.graph.ports import node_ports
 from pipelines.models import Collection, LMProfile, Pipeline
 from pipelines.permissions import Action, can, get_or_404
 from pipelines.services.references import BUILT_IN_COLLECTIONS, BUILT_IN_PROFILES
+from pipelines.views.history import graph_of
 from pipelines.views.inspector_fields import (
     UNSET,
     BadValue,
@@ -32,7 +33,8 @@ from pipelines.views.inspector_fields import (
 )
 from pipelines.views.kind_looks import backend_of, look_of
 from pipelines.views.requests import person
-from pipelines.views.type_look import chips_of, port_chips
+from pipelines.views.saved_pipelines import pin_of
+from pipelines.views.type_look import Chip, chips_of, plain_chips, port_chips
 
 type Option = tuple[str, str]
 
@@ -43,17 +45,21 @@ def node(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
     """The form for a node. It never saves: what changes goes out as operations."""
     pipeline, graph, found = _node(request, pk, node_id)
     user = person(request)
+    past = _past(request)
     kind = KINDS.get(found.kind)
-    fields = form_fields(kind.config, found.config) if kind else []
+    pins = found.kind == "pipeline"
+    fields = form_fields(kind.config, found.config) if kind and not pins else []
     context = {
         "pipeline": pipeline,
         "node": found,
         "kind": kind,
         "look": look_of(found.kind),
         "backend": backend_of(found),
-        "readonly": pipeline.archived or not can(user, Action.EDIT, pipeline),
+        "readonly": bool(past) or pipeline.archived or not can(user, Action.EDIT, pipeline),
+        "past": bool(past),
         "fields": [_with_feedback(graph, found, each) for each in fields if not is_rare(each)],
         "rare": [(each, {}) for each in fields if is_rare(each)],
+        "pin": {**pin_of(pipeline, found), **_interface(graph, found)} if pins else None,
         "policy": _policy(found) if kind else [],
         "profiles": _with(_profiles(pipeline), found.config.get("lm")),
         "collections": _with(_collections(pipeline), found.config.get("collection")),
@@ -81,11 +87,15 @@ def whole(request: HttpRequest, pk: UUID) -> HttpResponse:
     pipeline = get_or_404(
         person(request), Action.VIEW, Pipeline.objects.select_related("project", "draft"), pk=pk
     )
-    graph = pipeline.draft.graph
+    past = _past(request)
+    graph = graph_of(pipeline, **past) if past else pipeline.draft.graph
     context = {
         "pipeline": pipeline,
+        "description": graph.description,
         "counts": {"nodes": len(graph.nodes), "edges": len(graph.edges)},
-        "readonly": pipeline.archived or not can(person(request), Action.EDIT, pipeline),
+        "readonly": bool(past)
+        or pipeline.archived
+        or not can(person(request), Action.EDIT, pipeline),
     }
     return render(request, "pipelines/inspector.html#whole", context)
 
@@ -94,10 +104,20 @@ def _node(request: HttpRequest, pk: UUID, node_id: str) -> tuple[Pipeline, Graph
     pipeline = get_or_404(
         person(request), Action.VIEW, Pipeline.objects.select_related("project", "draft"), pk=pk
     )
-    graph = pipeline.draft.graph
+    past = _past(request)
+    graph = graph_of(pipeline, **past) if past else pipeline.draft.graph
     if node_id not in graph.nodes:
         raise Http404("There is no such node.")
     return pipeline, graph, graph.nodes[node_id]
+
+
+def _past(request: HttpRequest) -> dict[str, int]:
+    """Which version or revision is looked at; nothing for the draft."""
+    for name in ("version", "revision"):
+        value = request.GET.get(name, "")
+        if value.isdecimal() and len(value) < 10:
+            return {name: int(value)}
+    return {}
 
 
 def _model(found: Node, part: str) -> type[BaseModel] | None:
@@ -221,6 +241,15 @@ def _sample(type_text: str, name: str) -> Any:
         return {key: f"‹{key}›" for key in ("title", "text", "score")}
     plain_types: dict[str, Any] = {"int": 1, "float": 0.5, "bool": True}
     return plain_types.get(type_text, f"‹{name}›")
+
+
+def _interface(graph: Graph, found: Node) -> dict[str, list[Chip]]:
+    """The node's ports, as chips."""
+    try:
+        ports = node_ports(graph, found)
+    except (ValidationError, GraphError):
+        return {}
+    return {side: plain_chips(getattr(ports, side)) for side in ("inputs", "outputs")}
 
 
 def _profiles(pipeline: Pipeline) -> list[Option]:

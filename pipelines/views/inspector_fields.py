@@ -87,9 +87,32 @@ def errors_in(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, st
 
 def _said(detail: Any) -> str:
     """pydantic's message without its preface, and with the place inside the value."""
-    message = detail["msg"].removeprefix("Value error, ").split("\n")[0]
+    message = _limit(detail) or detail["msg"].removeprefix("Value error, ").split("\n")[0]
     within = ".".join(str(part) for part in detail["loc"][1:])
     return f"{within}: {message}" if within else message
+
+
+def _limit(detail: Any) -> str:
+    """A limit in figures, with what it means for what was typed."""
+    limits = detail.get("ctx", {})
+    for name, text in _LIMITS.items():
+        if name in limits and detail["type"].startswith(_LIMITED):
+            limit = limits[name]
+            figure = int(limit) if limit == int(limit) else limit
+            unit = " characters" if detail["type"].startswith("string") else ""
+            return f"Not saved: {figure:,}{unit} {text}."
+    return ""
+
+
+_LIMITED = ("less_than", "greater_than", "string_too", "too_long", "too_short")
+_LIMITS = {
+    "le": "is the most",
+    "lt": "is too much already",
+    "ge": "is the least",
+    "gt": "is too little still",
+    "max_length": "is the most",
+    "min_length": "is the least",
+}
 
 
 def read_text(model: type[BaseModel], name: str, text: str) -> Any:

@@ -13,10 +13,13 @@ type Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """`start` is a config that a new node can begin with, so that it has ports from the first moment."""
+    """`start` is a config that a new node can begin with, so that it has ports from the first moment.
+    `body` is what a new container holds, as configs by kind. `offered`: can be added from nothing."""
 
     icon: str
     start: Config = field(default_factory=dict)
+    body: Mapping[str, Config] = field(default_factory=dict)
+    offered: bool = True
     summary: Callable[[Config], str] = lambda config: ""
 
 
@@ -46,6 +49,14 @@ def _search(config: Config) -> str:
     return f"{config.get('collection', 'docs')} · top {config.get('k', 5)}"
 
 
+def _spaced(name: Any) -> str:
+    return str(name).replace("_", " ")
+
+
+def _takes(*names: str) -> Config:
+    return {"fields": [{"name": name, "type": "str"} for name in names]}
+
+
 def _count(things: Any, word: str) -> str:
     count = len(things) if isinstance(things, list | tuple) else 0
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
@@ -70,9 +81,17 @@ _LOOKS = {
     "lm": Look(icon="lm", summary=_profile),
     "template": Look(icon="template", start={"template": "{{ text }}"}, summary=_lines),
     "validate": Look(
-        icon="check",
+        icon="shield",
         start={"fields": "value: str"},
         summary=lambda config: str(config.get("fields", "")),
+    ),
+    "metric": Look(
+        icon="opt", summary=lambda config: _spaced(config.get("measure", "exact_match"))
+    ),
+    "http_request": Look(
+        icon="globe",
+        start={"url": "https://api.example.com/items/{{ id }}"},
+        summary=lambda config: f"{config.get('method', 'GET')} {config.get('url', '')}",
     ),
     "search": Look(icon="docs", summary=_search),
     "colbert": Look(icon="retrieve", summary=_search),
@@ -82,18 +101,34 @@ _LOOKS = {
         summary=lambda config: str(config.get("expression", "")),
     ),
     "switch": Look(
-        icon="parallel",
+        icon="switch",
         start={"expression": "value", "cases": ["first", "second"]},
         summary=lambda config: _count(config.get("cases"), "case"),
     ),
     "merge": Look(
-        icon="filter",
+        icon="merge",
         start={"inputs": ["a", "b"]},
         summary=lambda config: str(config.get("strategy", "first")),
     ),
     "map": Look(
         icon="map",
+        body={"input": _takes("item"), "output": _takes("result")},
         summary=lambda config: f"{config.get('concurrency', 8)} at once",
+    ),
+    "reduce": Look(
+        icon="filter",
+        body={"input": _takes("item", "total"), "output": _takes("total")},
+        summary=lambda config: "in pairs" if config.get("order") == "pairs" else "item by item",
+    ),
+    "loop": Look(
+        icon="loop",
+        start={"until": "round >= 3"},
+        body={"input": _takes("text"), "output": _takes("text")},
+        summary=lambda config: f"until {config.get('until', '')}",
+    ),
+    "approve": Look(icon="human", summary=lambda config: str(config.get("question", ""))),
+    "pipeline": Look(
+        icon="graph", offered=False, summary=lambda config: str(config.get("title", ""))
     ),
 }
 _UNKNOWN = Look(icon="code")
@@ -116,8 +151,11 @@ def backend_of(node: Node) -> str:
 
 
 def palette() -> list[tuple[str, list[Kind]]]:
-    """Sections with their kinds, for a menu of what can be added."""
+    """Sections with their kinds, for a menu of what can be added. A group that has no title here comes
+    last, under its own name."""
+    offered = [kind for kind in KINDS.values() if look_of(kind.name).offered]
+    others = {kind.group: kind.group.capitalize() for kind in offered if kind.group not in GROUPS}
     return [
-        (title, [kind for kind in KINDS.values() if kind.group == group])
-        for group, title in GROUPS.items()
+        (title, [kind for kind in offered if kind.group == group])
+        for group, title in (GROUPS | others).items()
     ]

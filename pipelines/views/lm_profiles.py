@@ -13,8 +13,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_safe
 
 from pipelines import services
-from pipelines.forms import LMProfileForm, NewCredentialForm, NewLMProfileForm, say
-from pipelines.models import Credential, LMProfile
+from pipelines.forms import BudgetForm, LMProfileForm, NewCredentialForm, NewLMProfileForm, say
+from pipelines.models import Budget, Credential, LMProfile
 from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, can, get_or_404
 from pipelines.views.requests import go_to, person
@@ -29,6 +29,7 @@ def profile_list(request: HttpRequest) -> HttpResponse:
         "credentials": Credential.objects.visible_to(person(request)).select_related("host")[
             :LISTED
         ],
+        "budgets": Budget.objects.visible_to(person(request)).select_related("project")[:LISTED],
     }
     return render(request, "pipelines/lm_profiles.html", context)
 
@@ -102,6 +103,25 @@ def new_credential(request: HttpRequest) -> HttpResponse:
         except (ValidationError, PipelinesError) as error:
             form.say(error, "secret")
     words = {"form": form, "title": "Store a key", "does": "Store key"}
+    return render(request, "partials/dialog_form.html", words, status=422 if form.is_bound else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def set_budget(request: HttpRequest) -> HttpResponse:
+    form = BudgetForm(person(request), request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        assert isinstance(request.user, User)
+        values = form.cleaned_data
+        try:
+            project = values.pop("project") or services.personal_project(user=request.user)
+            budget = services.set_budget(project=project, user=request.user, **values)
+            period = Budget.Period(values["period"]).label
+            said = "is set" if budget else "is taken away"
+            messages.success(request, f"The budget of {project} for {period} {said}.")
+            return go_to(reverse("pipelines:lm_profiles"))
+        except (ValidationError, PipelinesError) as error:
+            form.say(error, "period")
+    words = {"form": form, "title": "Set a budget", "does": "Set budget"}
     return render(request, "partials/dialog_form.html", words, status=422 if form.is_bound else 200)
 
 

@@ -24,14 +24,17 @@ from pipelines.forms import (
     RenamePipelineForm,
 )
 from pipelines.graph.graph import Graph, GraphError, Node, Position
-from pipelines.models import Draft, Pipeline, PipelineVersion, Project
+from pipelines.models import Draft, Person, Pipeline, PipelineVersion, Project
 from pipelines.models.errors import PipelinesError
-from pipelines.permissions import Action, get_or_404
+from pipelines.permissions import Action, get_or_404, projects_where
 from pipelines.services import Refused
 from pipelines.views.home import templates
 from pipelines.views.requests import go_to, person
 
 PAGE = 30
+PROJECTS = 300
+"""Pipelines on a page, and projects to choose from."""
+
 SORTS = {
     "name": ("name", "pk"),
     "-name": ("-name", "pk"),
@@ -45,17 +48,23 @@ _NUMBERED = PipelineVersion.objects.filter(pipeline=OuterRef("pk")).published()
 @require_safe
 def pipeline_list(request: HttpRequest) -> HttpResponse:
     asked = _asked(request)
-    page = Paginator(_found(request, asked), PAGE).get_page(request.GET.get("page"))
+    user = person(request)
+    page = Paginator(_found(user, asked), PAGE).get_page(request.GET.get("page"))
+    part = "#results" if request.headers.get("HX-Target", "").endswith("#results") else ""
+    here = {pipeline.project_id for pipeline in page}
+    editable = projects_where(user, Action.EDIT).filter(pk__in=here)
     context = {
         "page": page,
+        "part": part,
         "asked": asked,
+        "editable": set(editable.values_list("pk", flat=True)),
+        "projects": Project.objects.visible_to(user).order_by("name").distinct()[:PROJECTS],
         "shown": SHOWN,
         "templates": templates()[:4],
         "next_sort": {
             name: f"-{name}" if asked["sort"] == name else name for name in ("name", "changed")
         },
     }
-    part = "#results" if request.headers.get("HX-Target", "").endswith("#results") else ""
     return render(request, f"pipelines/list.html{part}", context)
 
 
@@ -66,11 +75,18 @@ def _asked(request: HttpRequest) -> dict[str, str]:
         "q": request.GET.get("q", "").replace("\x00", "")[:200].strip(),
         "show": show if show in SHOWN else "all",
         "sort": sort if sort in SORTS else "-changed",
+        "project": _uuid(request.GET.get("project", "")),
     }
 
 
-def _found(request: HttpRequest, asked: dict[str, str]) -> QuerySet[Pipeline]:
-    user = person(request)
+def _uuid(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return ""
+
+
+def _found(user: Person, asked: dict[str, str]) -> QuerySet[Pipeline]:
     found: QuerySet[Pipeline] = Pipeline.objects.visible_to(user).filter(
         archived=asked["show"] == "archived"
     )
@@ -80,6 +96,8 @@ def _found(request: HttpRequest, asked: dict[str, str]) -> QuerySet[Pipeline]:
         found = found.filter(Exists(_NUMBERED))
     if asked["q"]:
         found = found.filter(name__icontains=asked["q"])
+    if asked["project"]:
+        found = found.filter(project=UUID(asked["project"]))
     return (
         found.select_related("project", "created_by")
         .defer("description")

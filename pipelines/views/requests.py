@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse
@@ -30,3 +31,17 @@ def body_json(request: HttpRequest) -> dict[str, Any]:
 def go_to(address: str) -> HttpResponse:
     """Sends htmx to another page."""
     return HttpResponse(status=204, headers={"HX-Redirect": address})
+
+
+def uuid_in(body: dict[str, Any], key: str) -> UUID:
+    try:
+        return UUID(str(body.get(key)))
+    except ValueError:
+        raise BadRequest(f"{key} is a UUID.") from None
+
+
+def number_in(body: dict[str, Any], key: str) -> int:
+    value = body.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise BadRequest(f"{key} is a whole number.")
+    return value

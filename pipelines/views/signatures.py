@@ -9,7 +9,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -45,8 +45,7 @@ class FieldRow:
 
 @require_safe
 def signature_list(request: HttpRequest) -> HttpResponse:
-    context = {"signatures": _listed(request), "q": _query(request)}
-    return render(request, f"pipelines/signatures.html{_part(request)}", context)
+    return render(request, f"pipelines/signatures.html{_part(request)}", _listed(request))
 
 
 @require_safe
@@ -56,19 +55,21 @@ def signature(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = get_or_404(user, Action.VIEW, Signature, pk=pk)
     versions = list(found.versions.select_related("author"))
     shown = _shown(versions, request.GET.get("version", ""))
-    parts = _parts_of(shown)
+    parts = parts_of(shown)
+    if part := _part(request):
+        context = {**_listed(request), "signature": found}
+        return render(request, f"pipelines/signatures.html{part}", context)
     context = {
-        "signatures": _listed(request),
-        "q": _query(request),
+        **_listed(request),
         "signature": found,
         "versions": versions,
         "shown": shown,
         "next_number": versions[0].number + 1 if versions else 1,
         "parts": parts,
-        "uses": _uses(user, versions),
+        "uses": uses_of(user, versions),
         "may_change": can(user, Action.MANAGE_SIGNATURES, found),
         **{f"{key}_json": _json_text(parts.get(key)) for key in _BY_FIELD},
-        **_read(parts),
+        **read(parts),
     }
     return render(request, "pipelines/signatures.html", context)
 
@@ -79,7 +80,7 @@ def parse(request: HttpRequest) -> HttpResponse:
     """What a text means, while it is typed. Stores nothing, and asks for nothing that is stored."""
     form = SignatureTextForm(request.POST)
     form.is_valid()
-    context = {"number": request.POST.get("number", "")[:9], **_read(form.parts())}
+    context = {"number": request.POST.get("number", "")[:9], **read(form.parts())}
     return render(request, "pipelines/signatures.html#parsed", context)
 
 
@@ -99,7 +100,7 @@ def new_version(request: HttpRequest, pk: UUID) -> HttpResponse:
             said = worded(error) if isinstance(error, signatures.SignatureError) else str(error)
     else:
         said = " ".join(str(message) for errors in form.errors.values() for message in errors)
-    context = {**_read(form.parts()), "error": said}
+    context = {**read(form.parts()), "error": said}
     return render(request, "pipelines/signatures.html#parsed", context, status=422)
 
 
@@ -124,13 +125,15 @@ def new(request: HttpRequest) -> HttpResponse:
     return render(request, "partials/dialog_form.html", words, status=status)
 
 
-def _listed(request: HttpRequest) -> QuerySet[Signature]:
+def _listed(request: HttpRequest) -> dict[str, Any]:
+    """What every page with the list of signatures shows."""
     found = Signature.objects.visible_to(person(request)).filter(archived=False)
     if q := _query(request):
-        found = found.filter(name__icontains=q) | found.filter(versions__text__icontains=q)
+        found = found.filter(Q(name__icontains=q) | Q(versions__text__icontains=q))
     latest = {"number": Subquery(_LATEST.values("number")[:1])}
     latest["text"] = Subquery(_LATEST.values("text")[:1])
-    return found.distinct().annotate(**latest).order_by("name")[:LISTED]
+    rows = list(found.distinct().annotate(**latest).order_by("name", "pk")[: LISTED + 1])
+    return {"signatures": rows[:LISTED], "more": len(rows) > LISTED, "q": q}
 
 
 def _query(request: HttpRequest) -> str:
@@ -146,17 +149,20 @@ def _shown(versions: list[SignatureVersion], number: str) -> SignatureVersion | 
     return next(iter(wanted or versions), None)
 
 
-def _parts_of(version: SignatureVersion | None) -> dict[str, Any]:
+def parts_of(version: SignatureVersion | None) -> dict[str, Any]:
+    """As one types them: instructions that were made from the fields are made anew."""
     if version is None:
         return {"text": _FIRST_TEXT, "instructions": ""}
-    return {key: getattr(version, key) for key in ("text", "instructions", *_BY_FIELD)}
+    parts = {key: getattr(version, key) for key in ("text", "instructions", *_BY_FIELD)}
+    made = signatures.parse(**{**parts, "instructions": ""}).instructions
+    return {**parts, "instructions": ""} if parts["instructions"] == made else parts
 
 
 def _json_text(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) if value else ""
 
 
-def _read(parts: Mapping[str, Any]) -> dict[str, Any]:
+def read(parts: Mapping[str, Any]) -> dict[str, Any]:
     """Chips, rows and schemas of a text, or what is wrong with it."""
     try:
         parsed = signatures.parse(**parts)
@@ -184,14 +190,14 @@ def _rows(parsed: signatures.Signature) -> list[FieldRow]:
     ]
 
 
-def _uses(user: Person, versions: list[SignatureVersion]) -> list[dict[str, Any]]:
+def uses_of(user: Person, versions: list[SignatureVersion]) -> list[dict[str, Any]]:
     """The nodes of drafts that have one of the versions, as far as the person may see them."""
     numbers = {version.hash: version.number for version in versions}
     found = Reference.objects.filter(
         kind=Reference.Kind.SIGNATURE,
         key__in=numbers,
         version=None,
-        pipeline__in=Pipeline.objects.visible_to(user),
+        pipeline__in=Pipeline.objects.visible_to(user).active(),
     )
     return [
         {"pipeline": use.pipeline, "node": use.node, "number": numbers[use.key]}

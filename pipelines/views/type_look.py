@@ -1,7 +1,7 @@
 """Types on pages: the family that gives a port its colour and shape, and the chips of a signature."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pipelines.graph import signature as signatures
@@ -35,10 +35,14 @@ def chips_of(fields: Iterable[Field]) -> list[Chip]:
 def port_chips(ports: Iterable[Port], known: Iterable[str]) -> list[Chip]:
     """Ports that stand in no text, such as the `reasoning` of chain of thought."""
     names = set(known)
+    ours = [port for port in ports if port.name not in names]
+    return [replace(chip, added=True) for chip in plain_chips(ours)]
+
+
+def plain_chips(ports: Iterable[Port]) -> list[Chip]:
     return [
-        Chip(name=port.name, type=_short(port.type), family=family_of_text(port.type), added=True)
+        Chip(name=port.name, type=_short(port.type), family=family_of_text(port.type))
         for port in ports
-        if port.name not in names
     ]
 
 
