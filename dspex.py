@@ -25,23 +25,28 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from pipelines.graph import signature as _signatures
+from pipelines.graph.codec import content_hash
 from pipelines.graph.graph import Edge, Graph, GraphError, Node
 from pipelines.graph.kinds import KINDS
+from pipelines.graph.kinds.sub_pipeline import pinned
 from pipelines.graph.policy import StepPolicy
-from pipelines.graph.sequence import Item, Parallel, Step, sequence
+from pipelines.graph.sequence import Container, Item, Parallel, Step, sequence
 from pipelines.graph.signature import Field, Signature, SignatureError
 from pipelines.graph.validate import Problem
 from runner.engine.errors import Failure, InvalidInput, RunnerError
 from runner.engine.events import Chunk, Event, EventType, RunStatus, StepStatus
 from runner.engine.results import RunResult, StepResult
 from runner.engine.router import RouterSettings
+from runner.engine.waits import Answer, RunControl
 from runner.host import Host, HostSettings, InvalidPipeline, RunFailed, checked
 from runner.lm.types import LMProfile
 
 __all__ = [
+    "Answer",
     "Chunk",
     "Edge",
     "Event",
@@ -71,14 +76,18 @@ __all__ = [
     "dspy",
     "health_check",
     "lm",
+    "loop",
+    "map",
     "native",
     "parallel",
     "pipeline",
     "predict",
+    "reduce",
     "run_pipeline",
     "signature",
     "step",
     "stream",
+    "sub_pipeline",
 ]
 
 _DSPY_CLASSES = {"Predict": "predict", "ChainOfThought": "chain_of_thought", "ColBERTv2": "colbert"}
@@ -129,9 +138,51 @@ def parallel(
     return Parallel(branches=(*(("", branch) for branch in branches), *named.items()))
 
 
+def map(  # noqa: A001
+    steps: Sequence[Item], /, *, over: str = "items", item: str = "item", **options: Any
+) -> Container:
+    """Run the steps for every item of the list `over`, several at a time; they read it as `item`.
+
+    Gives the fields of the last step as lists, in the order of the items. `options` as for `step`, and
+    `concurrency` and `on_item_error`.
+    """
+    return _container("map", steps, {**options, "item": item}, {"items": over})
+
+
+def reduce(
+    steps: Sequence[Item], /, *, over: str = "items", item: str = "item", **options: Any
+) -> Container:
+    """Bring the list `over` down to one value: what the steps read and make anew is carried on.
+
+    `options` as for `step`, and `order`: `sequence`, or `pairs` with `concurrency`.
+    """
+    return _container("reduce", steps, {**options, "item": item}, {"items": over})
+
+
+def loop(steps: Sequence[Item], /, *, until: str, **options: Any) -> Container:
+    """Run the steps until the expression is true; what they read and make anew goes round.
+
+    `options` as for `step`, and `max_rounds` and `on_limit`.
+    """
+    return _container("loop", steps, {**options, "until": until}, {})
+
+
+def sub_pipeline(graph: Graph, /, **options: Any) -> Step:
+    """A whole pipeline as one step, as it is now. `options` as for `step`."""
+    step = _step("pipeline", "auto", {**options, **pinned(content_hash(graph), graph)})
+    return replace(step, pinned=graph)
+
+
 def pipeline(steps: Sequence[Item], *, name: str = "", description: str = "") -> Graph:
     """A pipeline from a list of steps. Raises GraphError naming step, field and mend."""
     return sequence(steps, name=name, description=description)
+
+
+def _container(
+    kind: str, steps: Sequence[Item], options: dict[str, Any], reads: Mapping[str, str]
+) -> Container:
+    step = _step(kind, "auto", options)
+    return Container(step=replace(step, reads={**reads, **step.reads}), steps=tuple(steps))
 
 
 def _step(kind: str, backend: str, options: dict[str, Any]) -> Step:
@@ -153,13 +204,22 @@ def configure(settings: HostSettings) -> None:
 
 
 def run_pipeline(
-    pipeline: Graph, inputs: Mapping[str, Any], *, timeout: float | None = None
+    pipeline: Graph,
+    inputs: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    answers: Mapping[str, Answer] | None = None,
 ) -> RunResult:
-    """Run to the end. `timeout` is in seconds, for the whole run.
+    """Run to the end. `timeout` is in seconds, for the whole run; `answers`, by step path, are for steps
+    that ask a person.
 
-    Raises InvalidPipeline and InvalidInput before anything runs, RunFailed (with `result`) after.
+    Raises InvalidPipeline and InvalidInput before anything runs, RunFailed (with `result`) after; also
+    when a step waits for an answer that is not there.
     """
-    return checked(_runtime.call(lambda host: host.run(pipeline, inputs, timeout=timeout)))
+    control = RunControl(answers)
+    return checked(
+        _runtime.call(lambda host: host.run(pipeline, inputs, timeout=timeout, control=control))
+    )
 
 
 def stream(

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from pipelines.admin import HistoryAdmin
-from runner.models import Attempt, CachedAnswer, Event, Run, Step
+from pipelines.admin import AskingAdmin, HistoryAdmin
+from pipelines.permissions import Action
+from runner.bridge.tools import REGISTERED
+from runner.models import AllowedTool, Attempt, CachedAnswer, Event, RouterChange, Run, Step
 
 
 class StepInline(admin.TabularInline):  # type: ignore[type-arg]  # no generic at run time
@@ -73,3 +76,33 @@ class CachedAnswerAdmin(HistoryAdmin[CachedAnswer]):
     list_select_related = ["project"]
     search_fields = ["profile", "project__name"]
     search_help_text = "LM profile or project"
+
+
+@admin.register(AllowedTool)
+class AllowedToolAdmin(AskingAdmin[AllowedTool]):
+    """Which pipelines may call which host tools: those that installed apps registered."""
+
+    manage = Action.ALLOW_TOOLS
+    list_display = ["name", "pipeline", "about"]
+    list_filter = ["name"]
+    list_select_related = ["pipeline"]
+    search_fields = ["name", "pipeline__name"]
+    autocomplete_fields = ["pipeline"]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "name":
+            choices = [(tool.name, tool.name) for tool in REGISTERED.values()]
+            return forms.ChoiceField(choices=choices, help_text="Registered by an installed app.")
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+    @admin.display(description="What it does")
+    def about(self, row: AllowedTool) -> str:
+        tool = REGISTERED.get(row.name)
+        return tool.description if tool else "No installed app has it any more."
+
+
+@admin.register(RouterChange)
+class RouterChangeAdmin(HistoryAdmin[RouterChange]):
+    list_display = ["at", "author", "did", "about", "project"]
+    list_select_related = ["author", "project"]
+    date_hierarchy = "at"

@@ -7,7 +7,7 @@ it ends the workers and the embedded model.
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,22 +17,30 @@ from pipelines.graph.graph import Graph, GraphError
 from pipelines.graph.validate import Problem, validate
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.pool import Pool, PoolSettings
+from runner.bridge.references import RunScope, pinned_runner
+from runner.bridge.tools import REGISTERED, HostTool, search_tool
 from runner.engine.errors import InvalidInput, MissingPackages, RunnerError
-from runner.engine.events import Chunk, Event, RunStatus
+from runner.engine.events import Chunk, Event, RunStatus, StepStatus
 from runner.engine.execute import Execution
+from runner.engine.figures import FigureStore, MemoryFigures
 from runner.engine.inputs import check_inputs
 from runner.engine.journal import Journal, MemoryJournal
 from runner.engine.plan import plan
 from runner.engine.results import RunResult, take
-from runner.engine.router import RouterSettings
+from runner.engine.router import Router, RouterSettings
+from runner.engine.waits import RunControl
 from runner.lm.adapters.catalogue import Adapters
+from runner.lm.budget import Budget, Ledger
 from runner.lm.cache import MemoryResponseCache, ResponseCache
+from runner.lm.call_record import CallRecord
 from runner.lm.gateway import Gateway
 from runner.lm.local_model import LOCAL_PROFILE
 from runner.lm.replay import ReplayLog
+from runner.lm.throttle import Throttles
 from runner.lm.types import LMProfile
 from runner.native.corpus import Corpus, FolderCorpus
 from runner.native.executor import NativeExecutor
+from runner.native.http_request import Sites
 from runner.native.token_encoder import TokenEncoder, check_packages
 
 
@@ -45,13 +53,19 @@ def _cache_directory() -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings:
-    """Everything that a host needs to know. `profiles` by name; the embedded model is `local`."""
+    """Everything that a host needs to know. `profiles` by name; the embedded model is `local`.
+    `sites` is where http_request nodes may send to: nowhere, unless it is said. `tools` may be used by
+    every pipeline, beside those that an installed app registered and a run is allowed. `run_code` lets
+    DSPy modules run code that a language model writes, in DSPy's sandbox."""
 
     profiles: Mapping[str, LMProfile] = field(default_factory=lambda: {"local": LOCAL_PROFILE})
     default_profile: str = "local"
     router: RouterSettings = field(default_factory=RouterSettings)
     pool: PoolSettings = field(default_factory=PoolSettings)
     cache_directory: Path = field(default_factory=_cache_directory)
+    sites: Sites = field(default_factory=Sites)
+    tools: tuple[HostTool, ...] = ()
+    run_code: bool = False
 
 
 class InvalidPipeline(GraphError):
@@ -75,7 +89,7 @@ class RunFailed(RunnerError):
 
     def __init__(self, result: RunResult) -> None:
         self.result = result
-        reason = result.failure.message if result.failure else f"it ended as {result.status}"
+        reason = result.failure.message if result.failure else _unfinished(result)
         where = f" at step '{result.failed_step}'" if result.failed_step else ""
         super().__init__(f"Run {result.run_id} {result.status}{where}: {reason}")
 
@@ -83,13 +97,31 @@ class RunFailed(RunnerError):
         return type(self), (self.result,)
 
 
-class Shared:
-    """The costly parts, which several hosts may have in common: workers, adapters with the embedded
-    model, and the encoder of late interaction."""
+def _unfinished(result: RunResult) -> str:
+    if result.status is not RunStatus.WAITING:
+        return f"it ended as {result.status}"
+    asking = [path for path, step in result.steps.items() if step.status is StepStatus.WAITING]
+    return f"a person has to answer at {', '.join(asking)} (give `answers` by step path)"
 
-    def __init__(self, settings: HostSettings) -> None:
+
+class Shared:
+    """What several hosts may have in common: the costly parts (workers, adapters with the embedded model,
+    the encoder of late interaction), and what holds for all of them together (the limits of LM
+    profiles, budgets, the router's figures). `tell` hears of every LM call."""
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        *,
+        tell: Sequence[Callable[[CallRecord], None]] = (),
+        figures: FigureStore | None = None,
+    ) -> None:
+        self.figures = figures or MemoryFigures()
         self.pool = Pool(settings.pool)
         self.adapters = Adapters()
+        self.throttles = Throttles()
+        self.ledger = Ledger()
+        self.tell = tuple(tell)
         self.encoder = TokenEncoder()
 
     async def aclose(self) -> None:
@@ -114,21 +146,39 @@ class Host:
         replay_log: ReplayLog | None = None,
         response_cache: ResponseCache | None = None,
         shared: Shared | None = None,
+        scope: str = "",
     ) -> None:
+        """`scope` keeps the router's figures apart from those of other hosts with what they share."""
         self.settings = settings or HostSettings()
         self._shared = shared or Shared(self.settings)
         self._owns_shared = shared is None
+        self.router = Router(
+            self.settings.router,
+            self._shared.figures,
+            scope=scope,
+            default_lm=self.settings.default_profile,
+        )
         self.gateway = Gateway(
             self.settings.profiles,
             default=self.settings.default_profile,
             replay_log=replay_log,
             response_cache=response_cache or MemoryResponseCache(),
             adapters=self._shared.adapters,
+            throttles=self._shared.throttles,
+            ledger=self._shared.ledger,
+            tell=self._shared.tell,
         )
         corpus = corpus or FolderCorpus(self.settings.cache_directory / "collections")
-        self.native = NativeExecutor(self.gateway, corpus, encoder=self._shared.encoder)
+        self.native = NativeExecutor(
+            self.gateway, corpus, encoder=self._shared.encoder, sites=self.settings.sites
+        )
         self.pool = self._shared.pool
-        self.dspy = DSPyExecutor(self.pool, self.gateway, tools={"retrieve": self.native.retrieve})
+        self.dspy = DSPyExecutor(
+            self.pool,
+            self.gateway,
+            tools={"retrieve": self.native.retrieve},
+            native=self.native,
+        )
 
     async def run(
         self,
@@ -139,14 +189,20 @@ class Host:
         timeout: float | None = None,
         journal: Journal | None = None,
         recorded: Mapping[str, Mapping[str, Any]] | None = None,
+        control: RunControl | None = None,
+        budgets: Sequence[Budget] = (),
+        tools: Collection[str] = (),
+        run_code: bool | None = None,
         on_event: Callable[[Event], None] = lambda event: None,
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     ) -> RunResult:
         """Run a graph to its end, whatever that is; `timeout` is in seconds.
 
-        `recorded` gives the outputs of steps that need not run again, by path. Raises InvalidPipeline
-        and InvalidInput before anything runs. Events and chunks are told on the event loop, in order.
-        Cancel the task to cancel the run.
+        `recorded` gives the outputs of steps that need not run again, by path. `control` answers the
+        steps that wait for a person, now or later; a run in which nothing but such steps is left ends
+        as `waiting`, to be run again with what it recorded and the answers. Its LM calls count for
+        `budgets`. Raises InvalidPipeline and InvalidInput before anything runs. Events and chunks are
+        told on the event loop, in order. Cancel the task to cancel the run.
         """
         if problems := validate(graph):
             raise InvalidPipeline(problems)
@@ -163,15 +219,31 @@ class Host:
             executors=(self.native, self.dspy),
             journal=_Telling(journal or MemoryJournal(), result, on_event),
             on_chunk=on_chunk,
-            router=self.settings.router,
+            router=self.router,
             recorded=recorded,
+            control=control,
             deadline=None if timeout is None else loop.time() + timeout,
+        )
+        self._shared.ledger.open(run_id, budgets)
+        self.dspy.scopes[run_id] = RunScope(
+            tools=self._tools(tools),
+            pipeline=pinned_runner(graph.pipelines, self.native),
+            run_code=self.settings.run_code if run_code is None else run_code,
+            tool_steps=execution.tool_steps,
         )
         try:
             await execution.run({name: checked_inputs[name] for name in inputs})
         finally:
+            del self.dspy.scopes[run_id]
+            self._shared.ledger.close(run_id)
             await self.pool.release_run(run_id)
         return result
+
+    def _tools(self, allowed: Collection[str]) -> dict[str, HostTool]:
+        """What a run's modules may call: the host's own, those of its settings, those it is allowed."""
+        own = (search_tool(self.native.retrieve), *self.settings.tools)
+        registered = (REGISTERED[name] for name in allowed if name in REGISTERED)
+        return {tool.name: tool for tool in (*registered, *own)}
 
     async def health(self) -> dict[str, Any]:
         """What works: `ok`, and a part's state with the mend where it does not."""

@@ -15,7 +15,7 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.http import Http404
 
-from pipelines.models import Membership, Person, Project
+from pipelines.models import Draft, Membership, Person, Pipeline, Project
 from pipelines.permissions import Action, can, get_or_404
 from runner.live import since, tell, user_group
 from runner.live.reading import Since
@@ -35,8 +35,34 @@ def may_see_project(user: Person, project: UUID) -> bool:
     return Project.objects.visible_to(user).filter(pk=project).exists()
 
 
+def draft_revision(user: Person, pipeline: UUID) -> int | None:
+    """The draft's revision; None if the person may not see it, or there is none."""
+    try:
+        found = get_or_404(user, Action.VIEW, Pipeline, pk=pipeline)
+    except Http404:
+        return None
+    return Draft.objects.values_list("revision", flat=True).get(pipeline=found)
+
+
 def may_see_workers(user: Person) -> bool:
     return can(user, Action.VIEW, None)
+
+
+def worker_figures(user: Person, stats: dict[str, Any]) -> dict[str, Any]:
+    """The figures without what is not the person's to see: whose run a worker has, and at which step."""
+    asked = {each["run_id"] for pool in stats["pools"] for each in pool["workers"]} - {""}
+    found = Run.objects.visible_to(user).filter(pk__in=asked) if asked else Run.objects.none()
+    seen = set(map(str, found.values_list("pk", flat=True)))
+    pools = [
+        {**pool, "workers": [_of_seen(worker, seen) for worker in pool["workers"]]}
+        for pool in stats["pools"]
+    ]
+    return {**stats, "pools": pools}
+
+
+def _of_seen(worker: dict[str, Any], seen: set[str]) -> dict[str, Any]:
+    hidden = {"run_id": "", "step": "", "held": bool(worker["run_id"])}
+    return {**worker, "held": True} if worker["run_id"] in seen else {**worker, **hidden}
 
 
 def stop(user: Person, run: UUID) -> str | None:
@@ -45,12 +71,15 @@ def stop(user: Person, run: UUID) -> str | None:
     return None if found is None else cancel_run(run=found, user=user).value
 
 
-def lost(user: Person, runs: list[UUID], projects: list[UUID], *, workers: bool) -> bool:
+def lost(
+    user: Person, runs: list[UUID], projects: list[UUID], drafts: list[UUID], *, workers: bool
+) -> bool:
     """Whether something that is subscribed may not be seen any more."""
     return (
         not user.is_active
         or Run.objects.visible_to(user).filter(pk__in=runs).count() < len(runs)
         or Project.objects.visible_to(user).filter(pk__in=projects).count() < len(projects)
+        or Pipeline.objects.visible_to(user).filter(pk__in=drafts).count() < len(drafts)
         or (workers and not may_see_workers(user))
     )
 

@@ -1,4 +1,4 @@
-"""The one socket of a page: runs to watch, the list of a project, the workers.
+"""The one socket of a page: runs to watch, the list of a project, drafts, the workers.
 
 What comes through the channel layer is a hint. Layers may drop messages, so events are passed on only
 when they follow on what was sent; otherwise the socket reads the database from there. A reader who is
@@ -21,13 +21,16 @@ from runner.consumers import access, limits
 from runner.consumers.messages import (
     MAX_MESSAGE,
     Cancel,
+    Here,
     Mark,
+    SubscribeDraft,
     SubscribeProject,
     SubscribeRun,
     SubscribeWorkers,
     Unsubscribe,
     read_message,
 )
+from runner.consumers.presence import Presence
 from runner.consumers.window import Window
 from runner.live import WORKERS, project_group, run_group, user_group
 from runner.live.frames import events_frame, frame, streams_frame
@@ -63,6 +66,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.user_id = self.user.pk or 0
         self.runs: dict[UUID, _Watched] = {}
         self.projects: set[UUID] = set()
+        self.presence = Presence(self.channel_layer, self.channel_name)
+        self.behind: set[UUID] = set()
+        """Drafts of which an operation was not sent, as the reader is slow."""
         self.workers = False
         self.counted = False
         self.heart: asyncio.Task[None] | None = None
@@ -86,6 +92,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if not self.counted:
             return
         limits.give_socket_back(self.user_id)
+        for pipeline in tuple(self.presence.drafts):
+            await self.presence.leave(pipeline)
         for group in self._groups():
             await self.channel_layer.group_discard(group, self.channel_name)
 
@@ -120,6 +128,12 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 await self._subscribe_project(project)
             case SubscribeWorkers():
                 await self._subscribe_workers()
+            case SubscribeDraft(pipeline=pipeline):
+                await self._subscribe_draft(pipeline)
+            case Here(pipeline=pipeline, node=node):
+                await self._here(pipeline, node)
+            case Unsubscribe(pipeline=pipeline) if pipeline is not None:
+                await self.presence.leave(pipeline)
             case Unsubscribe(run=run, project=project):
                 await self._unsubscribe(run, project)
             case Cancel(run=run):
@@ -150,6 +164,29 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self.channel_layer.group_add(WORKERS, self.channel_name)
         await self._push(frame("subscribed", workers=True))
 
+    async def _subscribe_draft(self, pipeline: UUID) -> None:
+        asked = database_sync_to_async(access.draft_revision)
+        if await asked(self.user, pipeline) is None:
+            await self._not_found(pipeline=str(pipeline))
+        elif pipeline in self.presence.drafts or await self._has_room():
+            await self.presence.join(self.user, pipeline)
+            # Read after we listen: nothing is missed in between.
+            await self._tell_revision(pipeline)
+
+    async def _tell_revision(self, pipeline: UUID) -> None:
+        self.behind.discard(pipeline)
+        revision = await database_sync_to_async(access.draft_revision)(self.user, pipeline)
+        if revision is None:
+            await self.close(NO_ACCESS)
+        else:
+            await self._push(frame("draft", pipeline=str(pipeline), revision=revision))
+
+    async def _here(self, pipeline: UUID, node: str | None) -> None:
+        if await database_sync_to_async(access.draft_revision)(self.user, pipeline) is None:
+            await self._not_found(pipeline=str(pipeline))
+        else:
+            await self.presence.select(self.user, pipeline, node)
+
     async def _unsubscribe(self, run: UUID | None, project: UUID | None) -> None:
         if run is not None:
             group = run_group(run)
@@ -176,9 +213,15 @@ class LiveConsumer(AsyncWebsocketConsumer):
         for run, watched in tuple(self.runs.items()):
             if watched.behind and self.window.is_open:
                 await self._catch_up(run)
+        for pipeline in tuple(self.behind):
+            if self.window.is_open:
+                await self._tell_revision(pipeline)
 
     async def _has_room(self) -> bool:
-        if len(self.runs) + len(self.projects) < limits.SUBSCRIPTIONS_PER_SOCKET:
+        if (
+            sum(map(len, (self.runs, self.projects, self.presence.drafts)))
+            < limits.SUBSCRIPTIONS_PER_SOCKET
+        ):
             return True
         most = limits.SUBSCRIPTIONS_PER_SOCKET
         await self._refuse("too_many", f"A socket watches {most} things at most. Drop some first.")
@@ -217,9 +260,26 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if self.window.is_open:
             await self._push(frame("run", **message["summary"]))
 
+    async def live_operation(self, message: dict[str, Any]) -> None:
+        pipeline = UUID(hex=message["pipeline"])
+        if pipeline not in self.presence.drafts:
+            return
+        if self.window.is_open:
+            await self._push(message["text"])
+        else:
+            self.behind.add(pipeline)
+
+    async def live_presence(self, message: dict[str, Any]) -> None:
+        text = await self.presence.heard(self.user, message)
+        if text is not None and self.window.is_open:
+            await self._push(text)
+
+    live_left = live_presence
+
     async def live_workers(self, message: dict[str, Any]) -> None:
         if self.window.is_open:
-            await self._push(frame("workers", **message["stats"]))
+            figures = database_sync_to_async(access.worker_figures)
+            await self._push(frame("workers", **await figures(self.user, message["stats"])))
 
     async def live_access(self, message: dict[str, Any]) -> None:
         await self._check_access()
@@ -276,6 +336,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._mark()
             if not await self._check_access():
                 return
+            await self.presence.say_again(self.user)
 
     async def _still_signed_in(self) -> bool:
         self.user = await access.current_user(self.scope)
@@ -288,8 +349,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if not await self._still_signed_in():
             return False
         lost = database_sync_to_async(access.lost)
-        runs, projects = list(self.runs), list(self.projects)
-        if await lost(self.user, runs, projects, workers=self.workers):
+        seen = list(self.runs), list(self.projects), list(self.presence.drafts)
+        if await lost(self.user, *seen, workers=self.workers):
             await self.close(NO_ACCESS)
             return False
         return True

@@ -34,12 +34,28 @@ class SubscribeWorkers(_Message):
     type: Literal["subscribe_workers"]
 
 
+class SubscribeDraft(_Message):
+    """Tell me what is done to this pipeline's draft, and who has it open."""
+
+    type: Literal["subscribe_draft"]
+    pipeline: UUID
+
+
+class Here(_Message):
+    """This is the node that I have selected; null for none. Others see it, nothing is stored."""
+
+    type: Literal["here"]
+    pipeline: UUID
+    node: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+
+
 class Unsubscribe(_Message):
-    """Of a run, a project, or (neither) the workers."""
+    """Of a run, a project, a draft, or (none of them) the workers."""
 
     type: Literal["unsubscribe"]
     run: UUID | None = None
     project: UUID | None = None
+    pipeline: UUID | None = None
 
 
 class Cancel(_Message):
@@ -56,7 +72,16 @@ class Mark(_Message):
     n: int = Field(ge=0)
 
 
-type Message = SubscribeRun | SubscribeProject | SubscribeWorkers | Unsubscribe | Cancel | Mark
+type Message = (
+    SubscribeRun
+    | SubscribeProject
+    | SubscribeWorkers
+    | SubscribeDraft
+    | Here
+    | Unsubscribe
+    | Cancel
+    | Mark
+)
 
 _ADAPTER: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
 

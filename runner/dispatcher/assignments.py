@@ -1,46 +1,63 @@
 """What a runner needs to execute a run: read in one go when it has been claimed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from pipelines.graph.graph import Graph
+from django.db.models import F, Q
+from django.utils import timezone
+
+from pipelines.graph.graph import Graph, Node
+from pipelines.models import ApprovedHost, Credential, Person, Project, Reference
 from pipelines.models import LMProfile as ProfileRow
-from pipelines.models import Project, Reference
 from pipelines.models.errors import PipelinesError
-from pipelines.permissions import Action, NotAllowed, require
-from pipelines.services import key_for_calls, resolve_references
+from pipelines.permissions import Action, NotAllowed, can, require
+from pipelines.services import resolve_references
 from pipelines.services.references import names_in
 from runner.engine.events import EventType
 from runner.engine.execute import Tally
+from runner.engine.router import RouterSettings
+from runner.engine.waits import Answer
 from runner.host import InvalidPipeline
+from runner.lm.budget import Budget
 from runner.lm.local_model import LOCAL_PROFILE
 from runner.lm.types import LMProfile
-from runner.models import Artifact, Event, ReplayAnswer, Run, Stream
+from runner.models import Artifact, Event, ReplayAnswer, Run, RunnerSettings, Stream
 from runner.models.run import summary
+from runner.native.http_request import Key, Site, Sites
 from runner.recorder import RunState
 from runner.recorder.payload import restored
+from runner.services import budgets_of, callable_profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What the names in a project's graphs mean: LM profiles, with their keys, and collections."""
+    """What the names in a project's graphs mean: LM profiles, with their keys, collections, and where
+    requests may go."""
 
     profiles: Mapping[str, LMProfile] = field(default_factory=dict)
     default_profile: str = LOCAL_PROFILE.name
     collections: Mapping[str, UUID] = field(default_factory=dict)
+    sites: Sites = field(default_factory=Sites)
+    router: RouterSettings = field(default_factory=RouterSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A run, ready to be executed. `recorded` gives the outputs of steps that have ended, by path."""
+    """A run, ready to be executed. `recorded` gives the outputs of steps that have ended, by path, and
+    `answers` what people said to steps that asked them. `tools` may be called by DSPy modules; `run_code`
+    lets those that run code do so."""
 
     project_id: UUID
     graph: Graph
     inputs: dict[str, Any]
     names: Names
     recorded: dict[str, dict[str, Any]]
+    answers: dict[str, Answer] = field(default_factory=dict)
+    budgets: Sequence[Budget] = ()
+    tools: frozenset[str] = frozenset()
+    run_code: bool = False
 
 
 def state_of(run: Run) -> RunState:
@@ -76,13 +93,22 @@ def assignment_of(run: Run) -> Assignment:
     resolved = resolve_references(project=project, graph=graph, user=run.author)
     if resolved.problems:
         raise InvalidPipeline(list(resolved.problems))
+    graph = replace(graph, pipelines=resolved.pipelines)
+    held = RunnerSettings.current()
     wrapped = restored({"inputs": run.inputs}, _of_inputs(run), _values(run, _of_inputs(run)))
     return Assignment(
         project_id=run.project_id,
         graph=graph,
         inputs=wrapped["inputs"],
-        names=_names(run, graph, project, resolved.profiles, resolved.collections),
+        names=replace(
+            _names(run, graph, project, resolved.profiles, resolved.collections),
+            router=held.router,
+        ),
         recorded=_recorded(run),
+        answers=run.given_answers,
+        budgets=budgets_of(run=run, now=timezone.localtime()),
+        tools=frozenset(run.pipeline.allowed_tools.values_list("name", flat=True)),
+        run_code=held.run_code,
     )
 
 
@@ -93,13 +119,15 @@ def _names(
     rows: Mapping[str, ProfileRow],
     collections: Mapping[str, Any],
 ) -> Names:
+    assert run.author is not None
     default = ProfileRow.objects.named(project, None)
     default_name = default.name if default else LOCAL_PROFILE.name
-    named = {names_in(node).get(Reference.Kind.LM_PROFILE) for node in graph.nodes.values()}
+    nodes = [n for each in (graph, *graph.pipelines.values()) for n in each.nodes.values()]
+    named = {names_in(node).get(Reference.Kind.LM_PROFILE) for node in nodes}
     profiles = {LOCAL_PROFILE.name: LOCAL_PROFILE}
     for name, row in rows.items():
         try:
-            profiles[name] = _profile(row, run)
+            profiles[name] = callable_profile(row=row, user=run.author)
         except PipelinesError:
             if name in named or name == default_name:
                 raise
@@ -108,17 +136,32 @@ def _names(
         profiles=profiles,
         default_profile=default_name if default_name in profiles else LOCAL_PROFILE.name,
         collections={name: collection.pk for name, collection in collections.items()},
+        sites=_sites(run.author, project, nodes),
     )
 
 
-def _profile(row: ProfileRow, run: Run) -> LMProfile:
-    assert run.author is not None
-    shared = {name: getattr(row, name) for name in _SAME}
-    return LMProfile(api_key=key_for_calls(profile=row, user=run.author), **shared)
-
-
-# Fields that a row and the gateway's frozen value have alike.
-_SAME = tuple(set(LMProfile.__struct_fields__) - {"api_key"})
+def _sites(user: Person | None, project: Project, nodes: Iterable[Node]) -> Sites:
+    """Where the graph's nodes may send requests to, with the keys that they name: those of the
+    project, else those of the installation."""
+    configs = [node.config for node in nodes if node.kind in ("http_request", "colbert")]
+    configs = [config for config in configs if config.get("url")]
+    if not configs or user is None:
+        return Sites()
+    named = {str(config["credential"]) for config in configs if config.get("credential")}
+    keys: dict[str, Key] = {}
+    rows = Credential.objects.filter(Q(project=project) | Q(project=None), name__in=named)
+    for row in rows.select_related("host").order_by(F("project").desc(nulls_last=True)):
+        if row.name not in keys and can(user, Action.USE_CREDENTIAL, row):
+            origin = row.host.origin
+            keys[row.name] = Key(origin=origin, secret=row.reveal(origin))
+    approved = ApprovedHost.objects.all()
+    return Sites(
+        approved={
+            host.origin: Site(origin=host.origin, private_network=host.private_network)
+            for host in approved
+        },
+        keys=keys,
+    )
 
 
 def _recorded(run: Run) -> dict[str, dict[str, Any]]:

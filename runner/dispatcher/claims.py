@@ -4,7 +4,7 @@ Work is claimed by a conditional UPDATE that counts rows: of several runners tha
 it. Each claim raises the run's epoch, and with it what the recorder demands of a writer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,8 +13,9 @@ from django.db.models import Case, F, Value, When
 from django.db.models.functions import Coalesce
 
 from runner.engine.events import RunStatus
+from runner.engine.waits import Answer
 from runner.models import Run
-from runner.models.run import HELD
+from runner.models.run import HELD, answers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Holding:
     id: UUID
     epoch: int
     status: RunStatus
+    answers: Mapping[str, Answer]
 
 
 def claim(*, owner: str, limit: int, now: datetime, lease: timedelta) -> list[UUID]:
@@ -52,8 +54,19 @@ def _take(run_id: UUID, owner: str, now: datetime, lease: timedelta) -> bool:
 
 def held(owner: str) -> list[Holding]:
     """What this runner has, as the database sees it."""
-    rows = Run.objects.filter(owner=owner, status__in=HELD).values_list("pk", "epoch", "status")
-    return [Holding(id=pk, epoch=epoch, status=RunStatus(status)) for pk, epoch, status in rows]
+    rows = Run.objects.filter(owner=owner, status__in=HELD)
+    return [
+        Holding(id=pk, epoch=epoch, status=RunStatus(status), answers=answers_of(answers))
+        for pk, epoch, status, answers in rows.values_list("pk", "epoch", "status", "answers")
+    ]
+
+
+def wake_if_answered(run_id: UUID, known: Collection[str]) -> None:
+    """Queue a run that has just begun to wait, when an answer came that its runner had not heard of."""
+    waiting = Run.objects.filter(pk=run_id, status=RunStatus.WAITING)
+    for text in waiting.values_list("answers", flat=True):
+        if answers_of(text).keys() - known:
+            waiting.update(status=RunStatus.QUEUED)
 
 
 def renew(*, owner: str, runs: Iterable[UUID], until: datetime) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,12 +27,13 @@ from runner.dispatcher import claims
 from runner.dispatcher.assignments import Assignment, assignment_of, state_of
 from runner.engine.errors import Failure, RunnerError, failure_of
 from runner.engine.events import RunStatus
+from runner.engine.waits import Answer, RunControl
 from runner.host import Host
 from runner.live import project_group
 from runner.live.publisher import Publisher
 from runner.models import Run
 from runner.recorder import DatabaseThread, Recorder, RunJournal, RunState
-from runner.services import run_wanted
+from runner.services import run_answered, run_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class DispatcherSettings:
 @dataclass(slots=True)
 class _Running:
     task: asyncio.Task[None] = field(init=False)
+    control: RunControl = field(default_factory=RunControl)
     journal: RunJournal | None = None
     cancelling: bool = False
 
@@ -93,6 +95,7 @@ class Dispatcher:
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         run_wanted.connect(self._heard)
+        run_answered.connect(self._heard_answer)
         self._loops = [
             self._loop.create_task(self._repeat(self._claim)),
             self._loop.create_task(self._repeat(self._tend, wakes=False)),
@@ -101,6 +104,7 @@ class Dispatcher:
     async def stop(self) -> None:
         """Take no more runs, and leave those that go on to whoever starts next."""
         run_wanted.disconnect(self._heard)
+        run_answered.disconnect(self._heard_answer)
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -119,6 +123,15 @@ class Dispatcher:
         """From any thread."""
         act = self._awake.set if status is RunStatus.QUEUED else lambda: self._cancel(run_id)
         self._loop.call_soon_threadsafe(act)
+
+    def _heard_answer(self, *, run_id: UUID, path: str, answer: Answer, **_: Any) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._answer, run_id, {path: answer})
+
+    def _answer(self, run_id: UUID, answers: Mapping[str, Answer]) -> None:
+        if (running := self._running.get(run_id)) is not None:
+            for path, answer in answers.items():
+                running.control.answer(path, answer)
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], *, wakes: bool = True) -> None:
         while True:
@@ -160,6 +173,8 @@ class Dispatcher:
                 self._abandon(running)
             elif holding.status is RunStatus.CANCELLING:
                 self._cancel(run_id)
+            else:
+                self._answer(run_id, holding.answers)  # which may have been given elsewhere
 
     def _cancel(self, run_id: UUID) -> None:
         running = self._running.get(run_id)
@@ -189,6 +204,9 @@ class Dispatcher:
                 await self._perform(assignment, journal, running)
             finally:
                 await self._recorder.close(journal)
+            if running.control.parked:
+                known = running.control.answers.keys()
+                await self._thread.do(claims.wake_if_answered, run_id, known)
         except Run.DoesNotExist:
             pass  # it was deleted with its project
         except Exception:
@@ -208,7 +226,7 @@ class Dispatcher:
             elif isinstance(assignment, Exception):
                 raise assignment
             else:
-                await self._run(assignment, journal)
+                await self._run(assignment, journal, running.control)
         except asyncio.CancelledError:
             if not running.cancelling:
                 raise
@@ -219,7 +237,9 @@ class Dispatcher:
             with suppress(RunnerError):
                 await journal.finish(status, _failure(error))
 
-    async def _run(self, assignment: Assignment, journal: RunJournal) -> None:
+    async def _run(self, assignment: Assignment, journal: RunJournal, control: RunControl) -> None:
+        for path, answer in assignment.answers.items():
+            control.answer(path, answer)
         async with self._hosts.host(assignment) as host:
             chosen: Host = host
             await chosen.run(
@@ -228,6 +248,10 @@ class Dispatcher:
                 run_id=str(journal.state.id),
                 journal=journal,
                 recorded=assignment.recorded,
+                control=control,
+                budgets=assignment.budgets,
+                tools=assignment.tools,
+                run_code=assignment.run_code,
                 on_chunk=journal.chunk,
             )
 

@@ -6,7 +6,7 @@ masked wherever calls could carry it; but there is one pool of workers and one e
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
@@ -17,8 +17,15 @@ from runner.dispatcher.assignments import Assignment, Names
 from runner.dispatcher.corpus import ProjectCorpus
 from runner.host import Host, HostSettings, Shared
 from runner.lm.adapters.local import LocalAdapter
+from runner.lm.call_record import CallRecord
 from runner.lm.local_model import LOCAL_PROFILE
-from runner.recorder import DatabaseReplayLog, DatabaseResponseCache, DatabaseThread, Recorder
+from runner.recorder import (
+    DatabaseFigures,
+    DatabaseReplayLog,
+    DatabaseResponseCache,
+    DatabaseThread,
+    Recorder,
+)
 
 KEPT = 32
 """Hosts that nobody uses, kept for the next run of their project."""
@@ -27,9 +34,17 @@ KEPT = 32
 class Hosts:
     """The hosts of a process, by project and by what the names mean there."""
 
-    def __init__(self, settings: HostSettings, recorder: Recorder, thread: DatabaseThread) -> None:
+    def __init__(
+        self,
+        settings: HostSettings,
+        recorder: Recorder,
+        thread: DatabaseThread,
+        *,
+        tell: Sequence[Callable[[CallRecord], None]] = (),
+    ) -> None:
         self.settings = settings
-        self.shared = Shared(settings)
+        self.figures = DatabaseFigures(thread)
+        self.shared = Shared(settings, tell=tell, figures=self.figures)
         self._thread = thread
         self._replay_log = DatabaseReplayLog(recorder)
         self._hosts: OrderedDict[bytes, Host] = OrderedDict()
@@ -60,14 +75,24 @@ class Hosts:
         assert isinstance(adapter, LocalAdapter)
         await asyncio.to_thread(adapter.model(LOCAL_PROFILE).endpoint)
 
+    async def load_encoder(self) -> None:
+        await asyncio.to_thread(self.shared.encoder.load)
+
     def _make(self, project_id: UUID, names: Names) -> Host:
         folder = self.settings.cache_directory / "collections"
         return Host(
-            replace(self.settings, profiles=names.profiles, default_profile=names.default_profile),
+            replace(
+                self.settings,
+                profiles=names.profiles,
+                default_profile=names.default_profile,
+                sites=names.sites,
+                router=names.router,
+            ),
             corpus=ProjectCorpus(folder, names.collections),
             replay_log=self._replay_log,
             response_cache=DatabaseResponseCache(project_id, self._thread),
             shared=self.shared,
+            scope=project_id.hex,
         )
 
     async def _drop_unused(self) -> None:
@@ -80,4 +105,5 @@ class Hosts:
 def _key(project_id: UUID, names: Names) -> bytes:
     profiles = sorted(names.profiles.items())
     collections = sorted((name, pk.hex) for name, pk in names.collections.items())
-    return msgspec.json.encode([project_id.hex, profiles, names.default_profile, collections])
+    meant = [profiles, names.default_profile, collections, names.sites, names.router]
+    return msgspec.json.encode([project_id.hex, *meant], order="sorted")

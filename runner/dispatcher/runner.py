@@ -2,21 +2,27 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
+from runner.bridge.process_memory import memory_of
 from runner.dispatcher.dispatcher import Dispatcher, DispatcherSettings
 from runner.dispatcher.hosts import Hosts
 from runner.engine.errors import RunnerError
 from runner.host import HostSettings
 from runner.live import WORKERS, Publisher
+from runner.lm.metrics import METRICS
+from runner.lm.telemetry import SpanExporter
 from runner.recorder import DatabaseThread, Recorder
-from runner.services import prune
+from runner.services import note_modules, prune
 
 logger = logging.getLogger(__name__)
 
 WORKERS_TOLD = 2.0
+FIGURES_KEPT = 2.0
 PRUNED = 3600.0
 """Seconds between the figures of the workers page, and between looks for old runs."""
 
@@ -33,7 +39,13 @@ class Runner:
         self.publisher = Publisher()
         self.recorder = Recorder(self.publisher)
         self._thread = DatabaseThread("dispatcher")
-        self.hosts = Hosts(host or HostSettings(), self.recorder, self._thread)
+        self._spans = (
+            SpanExporter(settings.OTLP_ENDPOINT, settings.OTLP_HEADERS)
+            if settings.OTLP_ENDPOINT
+            else None
+        )
+        tell = [METRICS.record, *([self._spans.record] if self._spans else [])]
+        self.hosts = Hosts(host or HostSettings(), self.recorder, self._thread, tell=tell)
         self.dispatcher = Dispatcher(
             publisher=self.publisher,
             recorder=self.recorder,
@@ -49,12 +61,17 @@ class Runner:
         self._thread.start()
         self.dispatcher.start()
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._tell_workers()), loop.create_task(self._prune())]
+        self._tasks = [
+            loop.create_task(self._tell_workers()),
+            loop.create_task(self._prune()),
+            loop.create_task(self._keep_figures()),
+        ]
 
     async def warm_up(self) -> None:
-        """Load DSPy and the embedded model before the first run asks for them, one after the other:
-        each takes a core for a second or two."""
-        for begin in (self.hosts.shared.pool.start, self.hosts.start_local_model):
+        """Load DSPy, the embedded model and the encoder before the first run asks for them, one after
+        the other: each takes a core for a second or two."""
+        hosts = self.hosts
+        for begin in (hosts.shared.pool.start, hosts.start_local_model, hosts.load_encoder):
             try:
                 await begin()
             except RunnerError as error:
@@ -67,6 +84,10 @@ class Runner:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.dispatcher.stop()
         await self.hosts.aclose()
+        with suppress(DatabaseError):
+            await self.hosts.figures.sync()
+        if self._spans is not None:
+            await self._spans.aclose()
         await self.recorder.aclose()
         await self.publisher.aclose()
         await self._thread.aclose()
@@ -74,11 +95,27 @@ class Runner:
     async def _tell_workers(self) -> None:
         while True:
             pool = self.hosts.shared.pool.stats()
-            # Whose run a worker has is not for everybody who looks at the workers.
-            pool["workers"] = [{**worker, "run_id": ""} for worker in pool["workers"]]
+            pids = [worker["pid"] for worker in pool["workers"]]
+            memory = await asyncio.to_thread(lambda asked: [memory_of(pid) for pid in asked], pids)
+            for worker, taken in zip(pool["workers"], memory, strict=True):
+                worker["memory"] = taken
             stats = {"runs": self.dispatcher.running, "pools": [pool]}
             self.publisher.tell(WORKERS, "live.workers", stats=stats)
             await asyncio.sleep(WORKERS_TOLD)
+
+    async def _keep_figures(self) -> None:
+        """The router's figures, and once what the workers' DSPy can do."""
+        noted = None
+        while True:
+            try:
+                await self.hosts.figures.sync()
+                ready = self.hosts.shared.pool.ready
+                if ready is not None and ready.modules != noted:
+                    await self._thread.do(lambda known: note_modules(ready=known), ready)
+                    noted = ready.modules
+            except DatabaseError as error:
+                logger.warning("The router's figures could not be kept, trying again: %s", error)
+            await asyncio.sleep(FIGURES_KEPT)
 
     async def _prune(self) -> None:
         """Retention: a little at a time, so that nobody waits for it."""

@@ -1,4 +1,5 @@
-from runner.live.groups import WORKERS, project_group, run_group, user_group
+from runner.live import drafts as drafts
+from runner.live.groups import WORKERS, draft_group, project_group, run_group, user_group
 from runner.live.publisher import Publisher, tell
 from runner.live.reading import Since, as_json, since
 from runner.live.streams import HERE, OpenStreams
@@ -10,6 +11,7 @@ __all__ = [
     "Publisher",
     "Since",
     "as_json",
+    "draft_group",
     "project_group",
     "run_group",
     "since",

@@ -14,6 +14,11 @@ def project_group(project: UUID) -> str:
     return f"project.{project.hex}"
 
 
+def draft_group(pipeline: UUID) -> str:
+    """Who has the pipeline open in an editor."""
+    return f"draft.{pipeline.hex}"
+
+
 def user_group(user_id: int) -> str:
     """The sockets of one person, told when what they may do has changed."""
     return f"user.{user_id}"

@@ -1,16 +1,28 @@
 from runner.models.answers import CachedAnswer, ReplayAnswer
 from runner.models.event import Artifact, Event, Stream
+from runner.models.router import (
+    AllowedTool,
+    DSPyModule,
+    RouterChange,
+    RouterSubject,
+    RunnerSettings,
+)
 from runner.models.run import FINAL, Attempt, Run, RunQuerySet, Step
 
 __all__ = [
     "FINAL",
+    "AllowedTool",
     "Artifact",
     "Attempt",
     "CachedAnswer",
+    "DSPyModule",
     "Event",
     "ReplayAnswer",
+    "RouterChange",
+    "RouterSubject",
     "Run",
     "RunQuerySet",
+    "RunnerSettings",
     "Step",
     "Stream",
 ]

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -17,12 +18,18 @@ from pipelines.models import Pipeline, PipelineVersion, Project
 from pipelines.models.project import OwnedQuerySet
 from pipelines.models.public_id import PublicId
 from runner.engine.events import RunStatus, StepStatus
+from runner.engine.waits import Answer
 
 FINAL = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 """A run that is here stays as it is."""
 
-HELD = (RunStatus.RUNNING, RunStatus.WAITING, RunStatus.CANCELLING)
-"""A runner has it, or had it when it died."""
+HELD = (RunStatus.RUNNING, RunStatus.CANCELLING)
+"""A runner has it, or had it when it died. One that waits for a person is in nobody's hands."""
+
+
+def answers_of(text: str) -> dict[str, Answer]:
+    """The answers that a run's row keeps, by step path."""
+    return msgspec.json.decode(text, type=dict[str, Answer])
 
 
 def _choices(statuses: type[RunStatus] | type[StepStatus]) -> list[tuple[str, str]]:
@@ -63,6 +70,8 @@ class Run(PublicId):
     errors = models.JSONField(default=list, blank=True, help_text="Failures that did not stop it.")
     # Large values by where they belong, such as `outputs/text`; the value itself is null then.
     artifacts = models.JSONField(default=dict, blank=True)
+    # By step path, JSON as text: what people said to the steps that wait for them.
+    answers = models.TextField(default="{}", editable=False)
     failure_code = models.CharField(max_length=40, blank=True)
     failure_message = models.TextField(blank=True)
     failed_step = models.CharField(max_length=500, blank=True)
@@ -104,6 +113,10 @@ class Run(PublicId):
     @property
     def owning_project_id(self) -> UUID:
         return self.project_id
+
+    @property
+    def given_answers(self) -> dict[str, Answer]:
+        return answers_of(self.answers)
 
     @property
     def is_final(self) -> bool:

@@ -183,6 +183,14 @@ def _started(step: _Step, data: Mapping[str, Any], at: str) -> None:
     step.finished_at, step.seconds, step.failure, step.cause = None, None, None, ""
 
 
+def _waiting(step: _Step, data: Mapping[str, Any], at: str) -> None:
+    step.status = StepStatus.WAITING
+
+
+def _answered(step: _Step, data: Mapping[str, Any], at: str) -> None:
+    step.status = StepStatus.RUNNING
+
+
 def _routed(step: _Step, data: Mapping[str, Any], at: str) -> None:
     step.backend, step.reason = data["backend"], data["reason"]
     _end_attempt(step, StepStatus.FAILED, at)  # when the other backend takes over
@@ -239,6 +247,8 @@ def _end_attempt(
 
 _TAKE = {
     EventType.STEP_STARTED: _started,
+    EventType.STEP_WAITING: _waiting,
+    EventType.STEP_ANSWERED: _answered,
     EventType.STEP_ROUTED: _routed,
     EventType.STEP_SUCCEEDED: _succeeded,
     EventType.STEP_FAILED: _failed,

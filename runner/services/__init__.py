@@ -1,16 +1,35 @@
 """Every write on runs that people ask for. Keyword-only functions, each of which asks
 `permissions.can` itself: no caller can forget to."""
 
+from runner.services.answers import answer_step, run_answered
+from runner.services.budgets import budgets_of
+from runner.services.lm_profiles import callable_profile
 from runner.services.retention import prune
+from runner.services.router import (
+    note_modules,
+    pin_backend,
+    reset_figures,
+    save_runner_settings,
+)
 from runner.services.runs import cancel_run, resume_run, run_wanted, start_run
 from runner.services.sign_in import redeem_sign_in, sign_in_token
+from runner.services.tools import allow_tool
 
 __all__ = [
+    "allow_tool",
+    "answer_step",
+    "budgets_of",
+    "callable_profile",
     "cancel_run",
+    "note_modules",
+    "pin_backend",
     "prune",
     "redeem_sign_in",
+    "reset_figures",
     "resume_run",
+    "run_answered",
     "run_wanted",
+    "save_runner_settings",
     "sign_in_token",
     "start_run",
 ]

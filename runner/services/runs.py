@@ -1,6 +1,7 @@
 """Starting, stopping and resuming runs. Who executes them hears of it after the commit."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,13 +15,13 @@ from pipelines.models import Person, Pipeline, PipelineVersion
 from pipelines.models.errors import Busy, InvalidInput, TooLarge
 from pipelines.permissions import Action, require
 from pipelines.services import freeze_version, resolve_references
-from runner.engine.events import EventType, RunStatus
+from runner.engine.events import EventType, RunStatus, StepStatus
 from runner.engine.inputs import check_inputs
 from runner.engine.plan import plan
 from runner.host import InvalidPipeline
 from runner.live import project_group, run_group, tell
 from runner.live.frames import event_text, events_frame
-from runner.models import FINAL, Artifact, Event, Run, Stream
+from runner.models import FINAL, Artifact, Event, Run, Step, Stream
 from runner.models.run import HELD, summary
 from runner.recorder.payload import json_text, payload
 
@@ -31,7 +32,7 @@ MAX_INPUTS = 10_000_000
 MAX_UNFINISHED = 1_000
 """Bytes of a run's inputs, and runs that a project may have waiting or going on."""
 
-_STOPPABLE_AT_ONCE = (RunStatus.QUEUED, RunStatus.SUSPENDED)
+_STOPPABLE_AT_ONCE = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.SUSPENDED)
 
 
 def start_run(
@@ -66,7 +67,7 @@ def start_run(
             Artifact(run=run, hash=digest, size=len(text.encode()), text=text)
             for digest, text in stored.texts.items()
         )
-        transaction.on_commit(partial(_changed, run))
+        transaction.on_commit(partial(tell_changed, run))
     return run
 
 
@@ -78,7 +79,7 @@ def cancel_run(*, run: Run, user: Person) -> RunStatus:
         held = Run.objects.filter(pk=run.pk, status__in=HELD)
         if held.update(status=RunStatus.CANCELLING):
             run.status = RunStatus.CANCELLING.value
-            transaction.on_commit(partial(_changed, run))
+            transaction.on_commit(partial(tell_changed, run))
         elif not _end(run):
             run.refresh_from_db(fields=["status"])
     return RunStatus(run.status)
@@ -92,7 +93,7 @@ def resume_run(*, run: Run, user: Person) -> bool:
         if not suspended.update(status=RunStatus.QUEUED, failure_code="", failure_message=""):
             return False
         run.status = RunStatus.QUEUED.value
-        transaction.on_commit(partial(_changed, run))
+        transaction.on_commit(partial(tell_changed, run))
     return True
 
 
@@ -102,6 +103,7 @@ def _checked(
     """The inputs as JSON, when the run may start."""
     project = version.pipeline.project
     resolved = resolve_references(project=project, graph=graph, user=user)
+    graph = replace(graph, pipelines=resolved.pipelines)
     if problems := [*validate(graph), *resolved.problems]:
         raise InvalidPipeline(problems)
     size = len(json_text(inputs))
@@ -130,6 +132,9 @@ def _end(run: Run) -> bool:
     if not ended:
         return False
     Stream.objects.close(run.pk, seq)
+    Step.objects.filter(run=run, status=StepStatus.WAITING).update(
+        status=StepStatus.CANCELLED, finished_at=now
+    )
     run.status, run.finished_at, run.last_seq = RunStatus.CANCELLED.value, now, seq
     data = {
         "status": RunStatus.CANCELLED,
@@ -148,7 +153,8 @@ def _end(run: Run) -> bool:
     return True
 
 
-def _changed(run: Run) -> None:
+def tell_changed(run: Run) -> None:
+    """Tell those who watch the project, and whoever executes runs."""
     tell(project_group(run.project_id), "live.run", summary=summary(run))
     run_wanted.send_robust(sender=Run, run_id=run.pk, status=RunStatus(run.status))
 

@@ -18,6 +18,17 @@ GLYPHS = {
 WORDS = {**{status.value: status.value.capitalize() for status in RunStatus}, "skipped": "Skipped"}
 WORDS["cancelling"] = "Stopping"
 WORDS["cancelled"] = "Stopped"
+GLYPH_WORDS = {
+    "ok": "Succeeded",
+    "running": "Running",
+    "failed": "Failed",
+    "waiting": "Waits for a person",
+    "queued": "Queued",
+    "cancelled": "Stopped",
+    "skipped": "Skipped",
+    "cached": "From cache",
+}
+"""What a step's look is called."""
 
 
 def seconds(value: float | None) -> str:

@@ -15,13 +15,13 @@ from pipelines.graph.policy import StepPolicy
 from pipelines.models import LMProfile as ProfileRow
 from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, get_or_404
-from pipelines.services import key_for_calls
 from pipelines.views.requests import person
 from runner.engine.errors import RunnerError
 from runner.engine.events import Chunk, EventType
 from runner.engine.executor import Call
 from runner.lm.gateway import Gateway
 from runner.lm.types import LMProfile, LMRequest, Message
+from runner.services import callable_profile
 from runner.views import figures
 
 PATIENCE = 15.0
@@ -40,17 +40,10 @@ def test(request: HttpRequest, pk: UUID) -> HttpResponse:
     rows = ProfileRow.objects.select_related("project", "credential__host")
     row = get_or_404(person(request), Action.USE_CREDENTIAL, rows, pk=pk)
     try:
-        tested = async_to_sync(_tested)(
-            _profile(row, key_for_calls(profile=row, user=person(request)))
-        )
+        tested = async_to_sync(_tested)(callable_profile(row=row, user=person(request)))
     except PipelinesError as error:
         tested = Tested(ok=False, says=error.message)
     return render(request, "runner/tested.html", {"tested": tested})
-
-
-def _profile(row: ProfileRow, key: str) -> LMProfile:
-    same = set(LMProfile.__struct_fields__) - {"api_key"}
-    return LMProfile(api_key=key, **{name: getattr(row, name) for name in same})
 
 
 async def _tested(profile: LMProfile) -> Tested:

@@ -24,7 +24,7 @@ from runner.host import InvalidPipeline
 from runner.models import Run
 from runner.services import start_run
 from runner.views import figures
-from runner.views.timeline import titles_of
+from runner.views.outline import live_outline, outline_of
 
 PREFIX = "input-"
 PREFILLED = 20_000
@@ -49,12 +49,14 @@ def panel(request: HttpRequest, pk: UUID) -> HttpResponse:
     pipeline = _pipeline(request, pk, Action.VIEW)
     user = person(request)
     mine = Run.objects.filter(pipeline=pipeline, author=user.pk) if user.pk else Run.objects.none()
-    last = mine.order_by("-created_at").only("inputs").first()
+    last = mine.select_related("version").order_by("-created_at").first()
     context = {
         "pipeline": pipeline,
         "fields": _fields(given(pipeline.draft.graph), last.inputs if last else {}),
         "may_run": can(user, Action.RUN, pipeline) and not pipeline.archived,
     }
+    if last and (not last.is_final or last.created_at > pipeline.updated_at):
+        context |= _followed(last)  # what goes on, or what the draft as it stands has given
     return render(request, "runner/panel.html", context)
 
 
@@ -77,13 +79,16 @@ def start(request: HttpRequest, pk: UUID) -> HttpResponse:
     url = reverse("runner:run", args=[run.pk])
     if as_json:
         return JsonResponse({"run": str(run.pk), "url": url}, status=201)
-    context = {
+    return render(request, "runner/panel.html#started", _followed(run))
+
+
+def _followed(run: Run) -> dict[str, Any]:
+    return {
         "run": run,
         "short": figures.short_id(run.pk),
-        "titles": titles_of(run.version.graph),
-        "titles_id": f"titles-{run.pk}",
+        "outline": live_outline(outline_of(run.version)),
+        "outline_id": f"outline-{run.pk}",
     }
-    return render(request, "runner/panel.html#started", context)
 
 
 def given(graph: Graph) -> tuple[Port, ...]:

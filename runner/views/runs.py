@@ -1,107 +1,41 @@
-"""Runs: the list, one run's page and its parts, and what one does to a run."""
+"""One run: its page, the parts of it that change, and what one does to a run."""
 
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from pipelines.graph.graph import GraphError
-from pipelines.models import Pipeline
 from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, can, get_or_404
 from pipelines.views.requests import go_to, person
 from runner.engine.errors import RunnerError
-from runner.engine.events import RunStatus
 from runner.live import since as read_since
 from runner.live.reading import as_json
-from runner.models import Event, Run
-from runner.recorder.payload import restored
-from runner.services import cancel_run, resume_run, start_run
+from runner.models import Event, Run, Step
+from runner.services import cancel_run, resume_run
 from runner.views import figures
-from runner.views.timeline import timeline_of, titles_of
-from runner.views.values import run_values, values_of
+from runner.views.event_lines import event_lines
+from runner.views.mends import mend_of
+from runner.views.outline import live_outline, outline_of
+from runner.views.repeating import start_again
+from runner.views.run_list import line
+from runner.views.step_detail import default_path, step_context
+from runner.views.steps import traceback_for
+from runner.views.strip import strip_of
+from runner.views.timeline import Timeline, timeline_of
+from runner.views.values import all_shown, run_values
 
-PAGE = 40
 EVENTS = 100
-PIPELINES = 300
-"""Runs on a page, events shown at once, and pipelines to choose from."""
+"""Events shown at once."""
 
 SHOWN = {"timeline": "Timeline", "output": "Inputs and outputs", "events": "Events"}
-
-
-@require_safe
-@never_cache
-def run_list(request: HttpRequest) -> HttpResponse:
-    asked = _asked(request)
-    page = Paginator(_found(request, asked), PAGE).get_page(request.GET.get("page"))
-    context = {
-        "page": page,
-        "lines": [_line(run) for run in page],
-        "asked": asked,
-        "statuses": [(status.value, figures.WORDS[status.value]) for status in RunStatus],
-        "pipelines": Pipeline.objects.visible_to(person(request))
-        .order_by("name")
-        .values_list("pk", "name")[:PIPELINES],
-        "is_filtered": any(asked.values()),
-    }
-    part = "#results" if request.headers.get("HX-Target", "").endswith("#results") else ""
-    return render(request, f"runner/runs.html{part}", context)
-
-
-def _asked(request: HttpRequest) -> dict[str, str]:
-    """What of the address is understood; the rest is left alone."""
-    status, pipeline = request.GET.get("status", ""), request.GET.get("pipeline", "")
-    try:
-        pipeline = str(UUID(pipeline)) if pipeline else ""
-    except ValueError:
-        pipeline = ""
-    return {
-        "q": request.GET.get("q", "").replace("\x00", "")[:200].strip(),
-        "status": status if status in set(RunStatus) else "",
-        "pipeline": pipeline,
-    }
-
-
-def _found(request: HttpRequest, asked: dict[str, str]) -> QuerySet[Run]:
-    found = Run.objects.visible_to(person(request)).listed()
-    if asked["status"]:
-        found = found.filter(status=asked["status"])
-    if asked["pipeline"]:
-        found = found.filter(pipeline=UUID(asked["pipeline"]))
-    if asked["q"]:
-        text = asked["q"]
-        named = Q(pipeline__name__icontains=text) | Q(failure_message__icontains=text)
-        found = found.filter(named | Q(author__username__icontains=text))
-    return found.order_by("-created_at", "pk")
-
-
-def _line(run: Run) -> dict[str, Any]:
-    return {
-        "run": run,
-        "short": figures.short_id(run.pk),
-        "version": f"v{run.version.number}" if run.version.number else "draft",
-        **_state(run),
-    }
-
-
-def _state(run: Run) -> dict[str, Any]:
-    """The run's state and figures, in words."""
-    end = run.finished_at if run.is_final else timezone.now()
-    return {
-        "glyph": figures.GLYPHS[run.status],
-        "word": figures.WORDS[run.status],
-        "duration": figures.seconds(figures.between(run.started_at, end)),
-        "tokens": figures.tokens(run.input_tokens + run.output_tokens),
-        "cost": figures.cost(run.cost),
-    }
+PARTS = ("head", "pane")
 
 
 @require_safe
@@ -112,71 +46,84 @@ def run(request: HttpRequest, pk: UUID) -> HttpResponse:
     show = request.GET.get("show", "")
     show = show if show in SHOWN else "timeline"
     part = request.GET.get("part", "")
-    context = {**_line(found), "show": show, "shown": SHOWN, "live": not found.is_final}
-    if not part:
-        context["titles"] = titles_of(found.version.graph)
+    part = part if part in PARTS else ""
+    context = {**line(found), "show": show, "shown": SHOWN, "live": not found.is_final}
     if part != "pane":
-        context |= {
-            "may_run": can(person(request), Action.RUN, found),
-            "may_stop": found.status not in ("cancelling", *_FINAL),
-            "started": found.started_at,
-        }
+        context |= _head(request, found)
     if part != "head":
+        timeline = timeline_of(found)
+        context |= {"timeline": timeline, "strip": strip_of(found, timeline)}
         context |= _pane(found, show, request)
-    name = f"runner/run.html#{part}" if part in ("head", "pane") else "runner/run.html"
-    return render(request, name, context)
+        if not part:
+            context |= _beside(request, found, timeline)
+    return render(request, f"runner/run.html#{part}" if part else "runner/run.html", context)
 
 
-_FINAL = ("succeeded", "failed", "cancelled")
+def _head(request: HttpRequest, found: Run) -> dict[str, Any]:
+    retries = sum(
+        count - 1
+        for count in Step.objects.filter(run=found, attempt_count__gt=1).values_list(
+            "attempt_count", flat=True
+        )
+    )
+    return {
+        "may_run": can(person(request), Action.RUN, found),
+        "may_stop": found.status != "cancelling" and not found.is_final,
+        "started": found.started_at,
+        "retries": retries,
+        "mend": mend_of(found.failure_code, found),
+    }
 
 
 def _pane(found: Run, show: str, request: HttpRequest) -> dict[str, Any]:
     if show == "events":
         return _events(found, request)
+    values = run_values(found)
+    outputs = all_shown(values["outputs"], "outputs")
     if show == "output":
-        inputs, outputs = run_values(found)
-        return {"inputs": inputs, "outputs": outputs}
-    return {"timeline": timeline_of(found), "outputs": run_values(found)[1]}
+        return {"inputs": all_shown(values["inputs"], "inputs"), "outputs": outputs}
+    return {"outputs": outputs}
+
+
+def _beside(request: HttpRequest, found: Run, timeline: Timeline) -> dict[str, Any]:
+    """What stands beside the timeline: the step asked for, or the one to look at first; while the run
+    goes on, what its steps write."""
+    outline = outline_of(found.version)
+    asked = request.GET.get("step", "").replace("\x00", "")
+    steps = sorted(timeline.steps.values(), key=lambda each: outline.place(each.path))
+    settled = found.is_final or found.status in ("waiting", "suspended")
+    path = asked or (default_path(found, steps) if settled else "")
+    context = step_context(found, path) if path else None
+    return {
+        "outline": live_outline(outline),
+        "step_asked": bool(asked),
+        "detail": context,
+        "traceback": traceback_for(request, found, context) if context else "",
+        "may_run": can(person(request), Action.RUN, found),
+    }
 
 
 def _events(found: Run, request: HttpRequest) -> dict[str, Any]:
-    after = request.GET.get("after", "0")
-    seq = int(after) if after.isdecimal() and len(after) < 10 else 0
+    seq = _number(request)
     rows = list(Event.objects.after(found.pk, seq).defer("artifacts")[: EVENTS + 1])
-    begin = found.started_at.timestamp() if found.started_at else 0.0
-    shown = [
-        {
-            "event": row,
-            "at": figures.seconds(max(row.at - begin, 0.0)),
-            "word": row.type.capitalize().replace("_", " ").replace("Lm ", "LM "),
-            "says": _says(row),
-        }
-        for row in rows[:EVENTS]
-    ]
-    return {"events": shown, "next_after": rows[EVENTS - 1].seq if len(rows) > EVENTS else None}
-
-
-_TOLD = ("reason", "cause", "status", "profile", "model", "name")
-
-
-def _says(event: Event) -> str:
-    """One line of what the event holds."""
-    data = event.value
-    failure = data.get("failure") or {}
-    parts = [f"{name} {data[name]}" for name in _TOLD if data.get(name)]
-    if isinstance(data.get("seconds"), float):
-        parts.append(figures.seconds(data["seconds"]))
-    return " · ".join([*parts, *([str(failure.get("message"))] if failure else [])])[:500]
+    more = len(rows) > EVENTS
+    return {
+        "events": event_lines(found, rows[:EVENTS]),
+        "next_after": rows[EVENTS - 1].seq if more else None,
+    }
 
 
 @require_safe
 @never_cache
 def since(request: HttpRequest, pk: UUID) -> HttpResponse:
     """What happened after the event `after`, for browsers that get no socket."""
-    after = request.GET.get("after", "0")
-    seq = int(after) if after.isdecimal() and len(after) < 10 else 0
-    text = as_json(read_since(_run(request, pk), seq))
+    text = as_json(read_since(_run(request, pk), _number(request)))
     return HttpResponse(text, content_type="application/json")
+
+
+def _number(request: HttpRequest) -> int:
+    after = request.GET.get("after", "0")
+    return int(after) if after.isdecimal() and len(after) < 10 else 0
 
 
 @require_POST
@@ -201,13 +148,11 @@ def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
 def repeat(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Run the same version with the same inputs again."""
     found = _run(request, pk, Action.RUN)
-    aside = {place: key for place, key in found.artifacts.items() if place.startswith("inputs/")}
-    inputs = restored({"inputs": found.inputs}, aside, values_of(found, aside))["inputs"]
     try:
-        made = start_run(user=person(request), inputs=inputs, version=found.version)
+        made = start_again(run=found, user=person(request))
     except (GraphError, PipelinesError, RunnerError) as error:
         messages.error(request, str(error))
-        return go_to(reverse("runner:run", args=[found.pk]))
+        made = found
     return go_to(reverse("runner:run", args=[made.pk]))
 
 

@@ -1,4 +1,4 @@
-"""One step of a run, in full; and the last one of a node, for the editor's inspector."""
+"""One step of a run, in full; one of its values; and the last step of a node, for the editor."""
 
 from typing import Any
 from uuid import UUID
@@ -13,30 +13,79 @@ from pipelines.permissions import Action, can, get_or_404
 from pipelines.views.requests import person
 from runner.engine.events import EventType
 from runner.models import Event, Run, Step
-from runner.views import figures
-from runner.views.timeline import figures_of, title_of
-from runner.views.values import Value, all_shown, event_value, shown
-
-EVENTS = 200
-CALLS = 50
-"""Events of a step that are read, and LM calls shown with their prompts."""
+from runner.recorder.payload import json_text
+from runner.views.outline import outline_of
+from runner.views.step_detail import default_path, detail_of, step_context
+from runner.views.timeline import LANES
+from runner.views.values import event_value, run_values
 
 
 @require_safe
 @never_cache
 def step(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """The step at `path`."""
-    rows = Run.objects.select_related("pipeline__project", "version")
-    run = get_or_404(person(request), Action.VIEW, rows, pk=pk)
-    found = Step.objects.filter(
-        run=run, path=request.GET.get("path", "").replace("\x00", "")
-    ).first()
+    """The step at `path`; without a path the one to look at first."""
+    run = _run(request, pk)
+    path = _path(request)
+    if not path:
+        outline = outline_of(run.version)
+        steps = Step.objects.filter(run=run)[:LANES]
+        path = default_path(run, sorted(steps, key=lambda each: outline.place(each.path)))
+    context = step_context(run, path) if path else None
+    if context is None:
+        raise Http404("This run has no such step.")
+    shown = {
+        "run": run,
+        "detail": context,
+        "traceback": traceback_for(request, run, context),
+        "may_run": can(person(request), Action.RUN, run),
+    }
+    return render(request, "runner/step.html", shown)
+
+
+def traceback_for(request: HttpRequest, run: Run, detail: dict[str, Any]) -> str:
+    """Tracebacks name paths: they are for those who may run the pipeline."""
+    if not can(person(request), Action.RUN, run):
+        return ""
+    return str((detail.get("failure") or {}).get("traceback", ""))
+
+
+@require_safe
+@never_cache
+def value(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One value whole, as it is: of the run, or with `path` of a step. `place` is `outputs/text`."""
+    run = _run(request, pk)
+    side, _, name = request.GET.get("place", "").partition("/")
+    if side not in ("inputs", "outputs"):
+        raise Http404("The place is inputs/… or outputs/….")
+    path = _path(request)
+    values = _step_values(run, path, side) if path else run_values(run)[side]
+    if name not in values:
+        raise Http404("There is no such value.")
+    whole = values[name]
+    is_text = isinstance(whole, str)
+    # As a file, and as text: a browser that opens it runs nothing of it.
+    return HttpResponse(
+        whole if is_text else json_text(whole),
+        content_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="value.{_ending(is_text)}"'},
+    )
+
+
+def _ending(is_text: bool) -> str:
+    return "txt" if is_text else "json"
+
+
+def _step_values(run: Run, path: str, side: str) -> dict[str, Any]:
+    found = Step.objects.filter(run=run, path=path).first()
     if found is None:
-        raise Http404("This run has no such step yet.")
-    context = {"run": run, **_detail(run, found)}
-    if can(person(request), Action.RUN, run):
-        context["traceback"] = context["failure"].get("traceback", "")
-    return render(request, "runner/step.html", context)
+        return {}
+    type_ = EventType.STEP_STARTED if side == "inputs" else EventType.STEP_SUCCEEDED
+    event = Event.objects.of_step(found).filter(type=type_).last()
+    if event is None:
+        return {}
+    event.run = run
+    values: dict[str, Any] = event_value(event).get(side) or {}
+    return values
 
 
 @require_safe
@@ -53,71 +102,14 @@ def step_preview(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
     )
     if found is None:
         return HttpResponse("")
-    context = {"run": found.run, **_detail(found.run, found)}
+    context = {"run": found.run, **detail_of(found.run, found)}
     return render(request, "runner/step_preview.html", context)
 
 
-def _detail(run: Run, found: Step) -> dict[str, Any]:
-    events = list(Event.objects.of_step(found)[:EVENTS])
-    for event in events:
-        event.run = run
-    last = _last(events, EventType.STEP_STARTED)
-    outcome = _last(events, EventType.STEP_SUCCEEDED)
-    failed = _last(events, EventType.STEP_FAILED)
-    return {
-        "step": found,
-        "title": title_of(found.path, run.version.graph),
-        "glyph": figures.GLYPHS[found.status],
-        "word": figures.WORDS[found.status],
-        "figures": figures_of(found),
-        "inputs": all_shown(last.get("inputs")),
-        "outputs": all_shown(outcome.get("outputs")),
-        "failure": failed.get("failure") or {},
-        "attempts": [_attempt(attempt) for attempt in found.attempts.order_by("epoch", "number")],
-        "calls": [_call(event) for event in events if event.type == EventType.LM_CALL][:CALLS],
-    }
+def _run(request: HttpRequest, pk: UUID) -> Run:
+    rows = Run.objects.select_related("pipeline__project", "version")
+    return get_or_404(person(request), Action.VIEW, rows, pk=pk)
 
 
-def _last(events: list[Event], type_: EventType) -> dict[str, Any]:
-    found = [event for event in events if event.type == type_]
-    return event_value(found[-1]) if found else {}
-
-
-def _attempt(attempt: Any) -> dict[str, Any]:
-    took = figures.between(attempt.started_at, attempt.finished_at)
-    return {
-        "number": attempt.number,
-        "backend": attempt.backend,
-        "glyph": figures.GLYPHS[attempt.status],
-        "word": figures.WORDS[attempt.status],
-        "message": attempt.failure_message,
-        "seconds": figures.seconds(took),
-        "wait": figures.seconds(attempt.wait),
-    }
-
-
-_SOURCES = {"response_cache": "hit", "replay_log": "replayed"}
-
-
-def _call(event: Event) -> dict[str, Any]:
-    data = event_value(event)
-    usage = data.get("usage") or {}
-    return {
-        "number": data.get("call"),
-        "model": data.get("model") or data.get("profile"),
-        "profile": data.get("profile"),
-        "input_tokens": usage.get("input_tokens", 0),
-        "output_tokens": usage.get("output_tokens", 0),
-        "cost": figures.cost(usage.get("cost") or 0.0),
-        "seconds": figures.seconds(data.get("seconds")),
-        "first": figures.seconds(data.get("first_token_s")),
-        "source": _SOURCES.get(str(data.get("source")), "miss"),
-        "messages": [_message(message) for message in data.get("messages") or ()],
-        "response": shown("response", data.get("response") or ""),
-        "failure": data.get("failure") or {},
-    }
-
-
-def _message(message: dict[str, Any]) -> tuple[str, Value]:
-    role = str(message.get("role", ""))
-    return role, shown(role, message.get("content") or "")
+def _path(request: HttpRequest) -> str:
+    return request.GET.get("path", "").replace("\x00", "")
