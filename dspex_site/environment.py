@@ -6,7 +6,8 @@ says what was expected: a setting that is silently ignored is worse than none.
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -25,6 +26,49 @@ def flag(name: str, default: bool) -> bool:
     if value not in TRUE + FALSE:
         raise ImproperlyConfigured(f"{name} is '{value}'. Set it to true or false.")
     return value in TRUE
+
+
+def number(name: str, default: int) -> int:
+    """A whole number, 0 or more."""
+    value = text(name)
+    if value and not value.isdecimal():
+        raise ImproperlyConfigured(f"{name} is '{value}'. Set it to a whole number, 0 or more.")
+    return int(value) if value else default
+
+
+def secrets(name: str, shortest: int) -> list[str]:
+    """Secrets, separated by commas; none may be so short that it can be guessed."""
+    found = [part.strip() for part in text(name).split(",") if part.strip()]
+    for place, secret in enumerate(found, start=1):
+        if len(secret) < shortest:  # what it is stays out of the message
+            raise ImproperlyConfigured(
+                f"{name}: secret {place} has {len(secret)} characters; {shortest} is the least. "
+                "Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            )
+    return found
+
+
+def time_zone(name: str) -> str:
+    """A zone such as Europe/Berlin; the machine's own by default, else UTC."""
+    value = text(name)
+    if not value:
+        return _zone_of_machine()
+    try:
+        ZoneInfo(value)
+    except (ValueError, ZoneInfoNotFoundError):
+        raise ImproperlyConfigured(
+            f"{name} is '{value}', which is no time zone. Write it as Europe/Berlin, or UTC."
+        ) from None
+    return value
+
+
+def _zone_of_machine() -> str:
+    place = Path(text("TZ") or "/etc/localtime")
+    name = str(place.resolve()).partition("/zoneinfo/")[2] if place.is_absolute() else str(place)
+    try:
+        return ZoneInfo(name).key
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return "UTC"
 
 
 def directory(name: str, default: Path) -> Path:
@@ -53,6 +97,28 @@ def origins(name: str) -> list[str]:
         raise ImproperlyConfigured(
             f"{name} mixes http and https. Name the origins of one: cookies can't serve both."
         )
+    return found
+
+
+def url(name: str) -> str:
+    """An http or https address."""
+    value = text(name)
+    if value and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname):
+        raise ImproperlyConfigured(
+            f"{name} is '{value}'. Set it to an address such as http://127.0.0.1:4318."
+        )
+    return value
+
+
+def pairs(name: str) -> dict[str, str]:
+    """`key=value`, separated by commas; both may be percent-encoded. The values may be secrets."""
+    found = {}
+    for number, part in enumerate(text(name).split(","), start=1):
+        key, equals, value = part.partition("=")
+        if part.strip() and not (equals and key.strip()):
+            raise ImproperlyConfigured(f"{name}: part {number} is not of the form key=value.")
+        if key.strip():
+            found[unquote(key.strip())] = unquote(value.strip())
     return found
 
 

@@ -18,6 +18,17 @@ SECRET_KEY = environment.text("DSPEX_SECRET_KEY") or secret_key.read_or_make(
     DATA_DIR / "secret_key"
 )
 
+# Lets a scraper read /metrics without a session. Empty: administrators only.
+METRICS_TOKEN = environment.text("DSPEX_METRICS_TOKEN")
+# A collector of OpenTelemetry spans, under the names that every such program reads.
+OTLP_ENDPOINT = environment.url("OTEL_EXPORTER_OTLP_ENDPOINT")
+OTLP_HEADERS = environment.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+
+# The first encrypts stored keys of providers, all decrypt them. Without any, SECRET_KEY does both.
+CREDENTIAL_KEYS = environment.secrets("DSPEX_CREDENTIAL_KEYS", shortest=32)
+# Days that finished runs are kept; 0: for good.
+RETENTION_DAYS = environment.number("DSPEX_RETENTION_DAYS", 30)
+
 # Where browsers reach this installation. None named: this machine only, on any port.
 ORIGINS = environment.origins("DSPEX_ORIGINS")
 HTTPS = any(origin.startswith("https:") for origin in ORIGINS)
@@ -29,7 +40,7 @@ CSRF_TRUSTED_ORIGINS = ORIGINS
 INSTALLED_APPS = [
     "pipelines.apps.PipelinesConfig",
     "runner.apps.RunnerConfig",
-    "django.contrib.admin",
+    "dspex_site.apps.DSPexAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -80,8 +91,12 @@ DATABASES = {
             # fails at once.
             "transaction_mode": "IMMEDIATE",
             # Readers and the writer don't block each other, and a commit survives a crash of ours
-            # (a power cut may cost the last ones).
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            # (a power cut may cost the last ones). The log goes over into the database every 32 MB, not
+            # every 4: that is when commits wait for the disk.
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+                "PRAGMA wal_autocheckpoint=8000; PRAGMA journal_size_limit=33554432;"
+            ),
         },
     },
 }
@@ -103,6 +118,9 @@ LOGOUT_REDIRECT_URL = "sign_in"
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
+# Where dates are said in words, and in the admin.
+TIME_ZONE = environment.time_zone("DSPEX_TIME_ZONE")
+FORMAT_MODULE_PATH = "dspex_site.formats"
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static" / "dist"]
 STORAGES = {

@@ -1,0 +1,1 @@
+"""How dates are written, on pages and in the admin, by the names that Django looks for."""
