@@ -18,6 +18,7 @@ import { JoinHint } from "./hint";
 import { Joiner } from "./joiner";
 import { Minimap } from "./minimap";
 import { FrameView, StepView } from "./node";
+import { Picked } from "./picked";
 import { useSignal } from "./signal";
 import { EdgeSketch } from "./sketch";
 import { Tools } from "./tools";
@@ -152,6 +153,7 @@ function Surface({ viewport, label, tidies }: Omit<CanvasProps, "parts">) {
       <Shield />
       <JoinHint />
       <Tools tidies={tidies} />
+      <Picked tidies={tidies} />
       {nodes.length > 0 && <Minimap />}
       {!nodes.length && editable && <Empty />}
       <Joiner />
@@ -166,13 +168,20 @@ function Shield() {
 }
 
 function Empty() {
-  const { commands } = useParts();
+  const { commands, view } = useParts();
+  const { templates } = view.host.dataset;
   return (
     <div className="pc-empty">
-      <p>Drag a node from the palette, or double-click where it should be.</p>
-      <button type="button" onClick={() => commands.run({ do: "add" })}>
-        Add a node
-      </button>
+      <h2>Nothing here yet</h2>
+      <p>
+        Drag a node from the palette, press <kbd>A</kbd>, or double-click where it should be.
+      </p>
+      <span>
+        <button type="button" onClick={() => commands.run({ do: "add" })}>
+          Add a node
+        </button>
+        {templates && <a href={templates}>Begin with a template</a>}
+      </span>
     </div>
   );
 }

@@ -4,7 +4,7 @@
  *   <script type="application/json" id="graph">{"nodes": […], "edges": […]}</script>
  *   <pipeline-canvas data-source="graph" aria-label="Pipeline graph"></pipeline-canvas>
  *
- * `data-tidy` puts a Tidy button into its bar. The events are in `types.ts` (`CanvasEvents`).
+ * `data-tidy` puts a Tidy button into its bar; `data-templates` is where an empty canvas leads. The events are in `types.ts` (`CanvasEvents`).
  */
 
 import { createElement } from "react";
@@ -17,7 +17,7 @@ import { Gestures } from "./gestures";
 import { readGraph } from "./model";
 import { announced } from "./announce";
 import { Stage } from "./stage";
-import type { CanvasEvents, Graph, Selection, StepPatch } from "./types";
+import type { CanvasEvents, Graph, Mark, Selection, StepPatch } from "./types";
 import { View } from "./view";
 
 export class PipelineCanvas extends HTMLElement {
@@ -61,7 +61,7 @@ export class PipelineCanvas extends HTMLElement {
     return this.stage.selection;
   }
 
-  /** Milliseconds between two paints of streams and figures; 100 unless told. */
+  /** Milliseconds between two paints of streams and figures; 20 unless told. */
   get paintEvery(): number {
     return this.stage.live.paintEvery;
   }
@@ -94,9 +94,19 @@ export class PipelineCanvas extends HTMLElement {
     this.stage.live.chunk(node, field, text);
   }
 
+  /** The run that is shown has ended: nothing waits any more. */
+  endStatus(): void {
+    this.stage.live.end();
+  }
+
   /** Forgets the run that is shown. */
   clearStatus(): void {
     this.stage.live.clear();
+  }
+
+  /** Who else has which nodes selected, instead of what was said before. */
+  presence(marks: Record<string, Mark>): void {
+    this.stage.mark(marks);
   }
 
   select(ids: string[]): void {
@@ -150,12 +160,22 @@ export class PipelineCanvas extends HTMLElement {
     }
   }
 
+  /** In place of the graph: what is wrong with it, and the one thing that may help. */
   private fail(message: string): void {
-    const alert = document.createElement("p");
+    const alert = document.createElement("div");
     alert.className = "pc-error";
     alert.role = "alert";
-    alert.textContent = `This pipeline can't be drawn: ${message}`;
-    this.before(alert);
+    const title = document.createElement("h2");
+    title.textContent = "This pipeline can't be drawn";
+    const reason = document.createElement("p");
+    reason.textContent = `${message} Nothing of it is lost: the file can be exported, and the page loaded again.`;
+    const again = document.createElement("button");
+    again.type = "button";
+    again.className = "btn";
+    again.textContent = "Load again";
+    again.addEventListener("click", () => location.reload());
+    alert.append(title, reason, again);
+    this.replaceChildren(alert);
   }
 
   /** False when the page has prevented the default. */

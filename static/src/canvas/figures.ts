@@ -8,6 +8,13 @@ export function seconds(value: number): string {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+/** A clock that runs: its width does not jump. */
+export function elapsed(value: number): string {
+  if (value < 60) return `${value.toFixed(1)} s`;
+  const whole = Math.floor(value);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}
+
 export function tokens(value: number): string {
   return `${value.toLocaleString("en-GB")} tok`;
 }

@@ -81,7 +81,7 @@ export class Gestures {
     const place = "changedTouches" in event ? event.changedTouches[0] : event;
     if (!place) return;
     const below = document.elementFromPoint(place.clientX, place.clientY);
-    const node = below?.closest<HTMLElement>("[data-node]")?.dataset.node;
+    const node = nodeAt(below)?.dataset.node;
     if (node && !stage.model.get().node(node)?.container) this.joinNode(joining, node);
     else if (below?.closest("pipeline-canvas")) this.dropOnCanvas(joining, place.clientX, place.clientY);
   };
@@ -140,7 +140,7 @@ export class Gestures {
   /** A double click opens a node; on the empty canvas, or a frame's body, it asks for a new one. */
   readonly doubleClicked = (event: React.MouseEvent): void => {
     const target = event.target as Element;
-    const node = target.closest<HTMLElement>("[data-node]")?.dataset.node;
+    const node = nodeAt(target)?.dataset.node;
     const empty = target.matches(".react-flow__pane, .pc-body");
     if (empty && !this.stage.readonly) this.requestAdd(event.clientX, event.clientY);
     else if (node) this.stage.emit("open", { node });
@@ -152,7 +152,7 @@ export class Gestures {
     const target = event.target as Element;
     target.closest("pipeline-canvas")?.toggleAttribute("data-pointer", true);
     if (target.closest("button, input, [role='listbox'], [role='dialog']")) return;
-    const node = target.closest<HTMLElement>("[data-node]");
+    const node = nodeAt(target);
     if (node) node.focus({ preventScroll: true });
     else this.view.focusCanvas();
   };
@@ -162,6 +162,11 @@ export class Gestures {
     const parent = this.stage.model.get().containerAt(x, y);
     this.stage.emit("request-add", { ...(kind ? { kind } : {}), x, y, parent });
   }
+}
+
+/** The node that an element lies in. The page round the canvas may use the same attribute. */
+function nodeAt(element: Element | null): HTMLElement | null {
+  return element?.closest<HTMLElement>(":is(.pc-node, .pc-frame)[data-node]") ?? null;
 }
 
 function otherEnd(from: PortRef, connection: Connection | WireEdge): PortRef | null {

@@ -36,6 +36,12 @@ const ICONS: Record<string, ReactElement> = {
   ),
   filter: <path d="M2.5 4h11M4.5 8h7M6.5 12h3" />,
   fit: <path d="M3 6V3h3M10 3h3v3M13 10v3h-3M6 13H3v-3" />,
+  globe: (
+    <>
+      <circle cx="8" cy="8" r="5.5" />
+      <path d="M2.5 8h11M8 2.5c-3.6 3.3-3.6 7.7 0 11M8 2.5c3.6 3.3 3.6 7.7 0 11" />
+    </>
+  ),
   graph: (
     <>
       <rect x="2" y="6" width="4" height="4" rx="1" />
@@ -59,6 +65,7 @@ const ICONS: Record<string, ReactElement> = {
   ),
   loop: <path d="M4 5h7a2.5 2.5 0 0 1 0 6H5M6.5 2.5 4 5l2.5 2.5" />,
   map: <path d="M2.5 4h3M2.5 8h3M2.5 12h3M8 8h5.5M11 5.5 13.5 8 11 10.5" />,
+  merge: <path d="M2.5 4h2c2 0 2 4 4 4h5M2.5 12h2c2 0 2-4 4-4M11 5.5 13.5 8 11 10.5" />,
   minus: <path d="M3 8h10" />,
   note: <path d="M3 3h10v6.5L9.5 13H3zM13 9.5H9.5V13" />,
   opt: <path d="M2.5 12.5 6 8.5l2.5 2L13.5 4M10.5 4h3v3" />,
@@ -89,7 +96,14 @@ const ICONS: Record<string, ReactElement> = {
       <path d="m10.2 10.2 3.3 3.3" />
     </>
   ),
+  shield: (
+    <>
+      <path d="M8 2 3.5 3.8v3.7c0 3 1.8 5 4.5 6.5 2.7-1.5 4.5-3.5 4.5-6.5V3.8z" />
+      <path d="m6 8 1.5 1.5L10.2 6.5" />
+    </>
+  ),
   sig: <path d="M3 12.5h10M5 9.5c2.5-1 1-6.5 3-6.5s-.5 6.5 3 6" />,
+  switch: <path d="M2.5 8h3M5.5 8l4-4.5h4M5.5 8h8M5.5 8l4 4.5h4" />,
   template: <path d="M6 3c-1.5 0-2 .7-2 2v1.5C4 7.5 3.5 8 2.5 8 3.5 8 4 8.5 4 9.5V11c0 1.3.5 2 2 2M10 3c1.5 0 2 .7 2 2v1.5c0 1 .5 1.5 1.5 1.5-1 0-1.5.5-1.5 1.5V11c0 1.3-.5 2-2 2" />,
   tidy: (
     <>
@@ -100,6 +114,8 @@ const ICONS: Record<string, ReactElement> = {
     </>
   ),
   tool: <path d="M10 2.5a3.5 3.5 0 0 0-3.2 4.9L2.8 11.5l1.7 1.7 4.1-4A3.5 3.5 0 0 0 13.4 6l-2 1.5-1.5-1.5L11.5 3.5A3 3 0 0 0 10 2.5z" />,
+  trash: <path d="M3 4.5h10M6.5 4V2.5h3V4M4.5 4.5l.6 8.5h5.8l.6-8.5M6.8 7v3.5M9.2 7v3.5" />,
+  copy: <path d="M5.5 5.5V3.2a.7.7 0 0 1 .7-.7h6.6a.7.7 0 0 1 .7.7v6.6a.7.7 0 0 1-.7.7h-2.3M3.2 5.5h6.6a.7.7 0 0 1 .7.7v6.6a.7.7 0 0 1-.7.7H3.2a.7.7 0 0 1-.7-.7V6.2a.7.7 0 0 1 .7-.7z" />,
   x: <path d="m4 4 8 8M12 4l-8 8" />,
 };
 

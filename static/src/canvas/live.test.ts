@@ -28,17 +28,28 @@ function run(body: (live: Live, pass: (ms: number) => void, painted: string[]) =
   }
 }
 
-test("the first piece is painted at once, the rest ten times a second", () => {
+test("the first piece is painted at once, the rest fifty times a second", () => {
   run((live, pass, painted) => {
     live.chunk("a", "text", "one ");
     pass(1);
     for (let at = 0; at < 9; at++) {
       live.chunk("a", "text", `${at}`);
-      pass(10);
+      pass(2);
     }
     assert.deepEqual(painted, ["=one "]);
-    pass(10);
+    pass(2);
     assert.deepEqual(painted, ["=one ", "+012345678"]);
+  });
+});
+
+test("words that come before their step has begun stay", () => {
+  run((live, pass, painted) => {
+    live.chunk("a", "text", "early ");
+    pass(100);
+    live.status({ a: { status: "running" } });
+    live.chunk("a", "text", "bird");
+    pass(100);
+    assert.deepEqual(painted, ["=early ", "+bird"]);
   });
 });
 

@@ -1,8 +1,9 @@
 /** What a run does to the nodes: status, time, tokens and the text that is being written.
  *
- * It arrives far more often than it can be read, so it is gathered and painted at most ten times a
- * second, the first piece at once. Every node has a signal of its own; text does not go through React
- * at all, but is appended to the one element that shows it.
+ * It arrives more often than it can be painted, so it is gathered and painted some forty times a
+ * second, the first piece at once; a paint that takes long puts off the next one. Every node has a
+ * signal of its own; text does not go through React at all, but is appended to the one element that
+ * shows it.
  */
 
 import { Signal } from "./signal";
@@ -39,12 +40,14 @@ export const NO_STEP: Step = Object.freeze({
   note: null,
   written: false,
 });
+const ENDED: ReadonlySet<Status> = new Set(["succeeded", "cached", "failed", "cancelled", "skipped"]);
 /** Characters kept of a stream: many times what a node has room for. */
 const KEPT = 4_000;
 
 export class Live {
-  /** Milliseconds between two paints. */
-  paintEvery = 100;
+  /** Milliseconds between two paints, and between two of the clocks. */
+  paintEvery = 20;
+  clocksEvery = 100;
   /** Called after each paint with the steps whose status or field is another. */
   onChanges: (changes: Change[]) => void = () => {};
   private readonly watchers = new Set<() => void>();
@@ -55,7 +58,9 @@ export class Live {
   private patches = new Map<string, StepPatch>();
   private readonly unpainted = new Set<Stream>();
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private due = Infinity;
   private painted = -Infinity;
+  private ticked = -Infinity;
 
   step(node: string): Signal<Step> {
     let signal = this.steps.get(node);
@@ -89,7 +94,7 @@ export class Live {
   /** Forgets the run that was shown. */
   clear(): void {
     clearTimeout(this.timer);
-    this.timer = undefined;
+    this.due = Infinity;
     this.patches.clear();
     this.unpainted.clear();
     this.started.clear();
@@ -98,10 +103,19 @@ export class Live {
     for (const changed of this.watchers) changed();
   }
 
+  /** The run has ended: what still waits will not be done in it. */
+  end(): void {
+    for (const [node, signal] of this.steps) {
+      const patched = this.patches.get(node)?.status;
+      if ((patched ?? signal.get().status) === "queued") this.patch(node, { status: null });
+    }
+  }
+
   /** Calls `show` with the running seconds of a node until the returned function is called. */
   clock(node: string, show: (seconds: number) => void): () => void {
     this.clocks.set(node, show);
-    this.schedule();
+    show(this.secondsOf(node));
+    this.schedule(this.ticked + this.clocksEvery);
     return () => {
       if (this.clocks.get(node) === show) this.clocks.delete(node);
     };
@@ -117,8 +131,9 @@ export class Live {
     const before = this.patches.get(node);
     const known = before?.status ?? this.step(node).get().status;
     const starts = patch.status === "queued" || patch.status === "running";
-    // What waited goes on; anything else starts anew and has nothing of the attempt before.
-    const anew = starts && known !== patch.status && known !== "waiting";
+    // What had ended starts anew and has nothing of the attempt before. Text may come before the
+    // word that its step has begun, so in any other state it stays.
+    const anew = starts && known !== null && ENDED.has(known);
     this.patches.set(node, before && !anew ? { ...before, ...patch } : patch);
     if (anew) this.show(node, "", "");
     if (patch.text !== undefined) this.show(node, patch.field ?? this.stream(node).field, patch.text);
@@ -131,14 +146,15 @@ export class Live {
     this.unpainted.add(stream);
   }
 
-  private schedule(): void {
-    if (this.timer !== undefined) return;
-    const rest = this.painted + this.paintEvery - performance.now();
-    this.timer = setTimeout(() => this.paint(), Math.max(0, rest));
+  private schedule(due = this.painted + this.paintEvery): void {
+    if (this.due <= due) return;
+    clearTimeout(this.timer);
+    this.due = due;
+    this.timer = setTimeout(() => this.paint(), Math.max(0, due - performance.now()));
   }
 
   private paint(): void {
-    this.timer = undefined;
+    this.due = Infinity;
     this.painted = performance.now();
     const changes: Change[] = [];
     const patches = this.patches;
@@ -146,12 +162,17 @@ export class Live {
     for (const [node, patch] of patches) this.apply(node, patch, changes);
     for (const stream of this.unpainted) stream.paint();
     this.unpainted.clear();
-    for (const [node, show] of this.clocks) show(this.secondsOf(node));
+    if (this.painted >= this.ticked + this.clocksEvery) this.tick();
     if (changes.length) {
       this.onChanges(changes);
       for (const changed of this.watchers) changed();
     }
-    if (this.clocks.size) this.schedule();
+    if (this.clocks.size) this.schedule(this.ticked + this.clocksEvery);
+  }
+
+  private tick(): void {
+    this.ticked = this.painted;
+    for (const [node, show] of this.clocks) show(this.secondsOf(node));
   }
 
   private apply(node: string, patch: StepPatch, changes: Change[]): void {

@@ -11,6 +11,8 @@ import type { Stage } from "./stage";
 const WIDTH = 168;
 const HEIGHT = 104;
 const MARGIN = 8;
+/** Room for footers, in which nothing is drawn until something runs. */
+const FOOTERS = 28;
 const DRAW_EVERY = 100;
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -96,7 +98,10 @@ class Drawing {
     this.drawn = performance.now();
     const nodes = this.places();
     const seen = this.seen();
-    const all = boundsOf([...nodes.values(), seen]);
+    const graph = boundsOf(nodes.values());
+    // What is all in view needs no map, which would only cover some of it.
+    this.svg.toggleAttribute("data-idle", within(graph, { ...seen, height: seen.height + FOOTERS }));
+    const all = boundsOf([graph, seen]);
     this.scale = Math.min((WIDTH - 2 * MARGIN) / all.width, (HEIGHT - 2 * MARGIN) / all.height);
     this.left = all.x - (WIDTH / this.scale - all.width) / 2;
     this.top = all.y - (HEIGHT / this.scale - all.height) / 2;
@@ -142,6 +147,15 @@ class Drawing {
     set(rect, "width", Math.max(1, place.width * this.scale).toFixed(1));
     set(rect, "height", Math.max(1, place.height * this.scale).toFixed(1));
   }
+}
+
+function within(inner: Rect, outer: Rect): boolean {
+  return (
+    inner.x >= outer.x &&
+    inner.y >= outer.y &&
+    inner.x + inner.width <= outer.x + outer.width &&
+    inner.y + inner.height <= outer.y + outer.height
+  );
 }
 
 function set(element: Element, name: string, value: string): void {

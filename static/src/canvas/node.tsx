@@ -10,11 +10,12 @@ import type { Step } from "./live";
 import { hasBadge, isSummaryLong, isTitleLong, sketched, summaryOf } from "./measures";
 import { Ports } from "./portlist";
 import { useSignal } from "./signal";
-import type { GraphNode } from "./types";
+import type { GraphNode, Mark } from "./types";
 
 export const StepView = memo(function StepView({ id, data, selected }: NodeProps<StepNode>) {
   const { stage } = useParts();
   const step = useSignal(stage.live.step(id));
+  const mark = useSignal(stage.presence, (marks) => marks.get(id));
   const far = useContext(FarContext);
   const { node, inputs, outputs } = data;
   return (
@@ -22,12 +23,14 @@ export const StepView = memo(function StepView({ id, data, selected }: NodeProps
       className={far ? "pc-node pc-far" : "pc-node"}
       data-node={id}
       data-st={step.status ? glyphOf(step.status) : undefined}
-      aria-label={labelOf(node, step)}
+      data-who={mark?.colour}
+      aria-label={labelOf(node, step, mark)}
       aria-roledescription="node"
       data-selected={selected ? "" : undefined}
       role="group"
       tabIndex={-1}
     >
+      {mark && <span className="pc-who">{mark.names}</span>}
       {far ? (
         <p>{sketched(node.title)}</p>
       ) : (
@@ -46,6 +49,7 @@ export const StepView = memo(function StepView({ id, data, selected }: NodeProps
 export const FrameView = memo(function FrameView({ id, data, selected }: NodeProps<StepNode>) {
   const { stage } = useParts();
   const step = useSignal(stage.live.step(id));
+  const mark = useSignal(stage.presence, (marks) => marks.get(id));
   const far = useContext(FarContext);
   const { node, inputs, outputs } = data;
   return (
@@ -53,12 +57,14 @@ export const FrameView = memo(function FrameView({ id, data, selected }: NodePro
       className={far ? "pc-frame pc-far" : "pc-frame"}
       data-node={id}
       data-st={step.status ? glyphOf(step.status) : undefined}
-      aria-label={`${labelOf(node, step)}, holds ${stage.model.get().body(id).length} nodes`}
+      data-who={mark?.colour}
+      aria-label={`${labelOf(node, step, mark)}, holds ${stage.model.get().body(id).length} nodes`}
       aria-roledescription="container"
       data-selected={selected ? "" : undefined}
       role="group"
       tabIndex={-1}
     >
+      {mark && <span className="pc-who">{mark.names}</span>}
       {far ? (
         <p>{sketched(node.title)}</p>
       ) : (
@@ -179,7 +185,7 @@ function StreamBox({ id, live }: { id: string; live: boolean }) {
 
 const LONGEST = 12_000;
 
-function labelOf(node: GraphNode, step: Step): string {
+function labelOf(node: GraphNode, step: Step, mark: Mark | undefined): string {
   const count = (ports: unknown[], word: string) =>
     `${ports.length} ${ports.length === 1 ? word : `${word}s`}`;
   return [
@@ -189,6 +195,7 @@ function labelOf(node: GraphNode, step: Step): string {
     node.problems ? count(Array(node.problems), "problem") : "",
     count(node.inputs, "input"),
     count(node.outputs, "output"),
+    mark ? `selected by ${mark.names}` : "",
   ]
     .filter(Boolean)
     .join(", ");

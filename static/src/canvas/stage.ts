@@ -7,7 +7,7 @@ import { Live } from "./live";
 import { applied, edgeId, Model } from "./model";
 import type { Joining } from "./rules";
 import { Signal } from "./signal";
-import type { Emit, Graph, Operation, PortRef, Selection } from "./types";
+import type { Emit, Graph, Mark, Operation, PortRef, Selection } from "./types";
 
 interface Pending {
   id: string;
@@ -27,6 +27,10 @@ export class Stage {
   readonly joiner = new Signal<{ node: string; from: PortRef | null } | null>(null);
   /** While nodes are dragged by the pointer. */
   readonly dragging = new Signal(false);
+  /** By node, who else has it selected. */
+  readonly presence = new Signal<ReadonlyMap<string, Mark>>(new Map());
+  /** How many nodes are selected, once a box has been drawn round them. */
+  readonly picked = new Signal(0);
   /** What a screen reader says next. */
   readonly said = new Signal("");
   private base: Graph = EMPTY;
@@ -80,6 +84,17 @@ export class Stage {
     this.emit("refused", { message });
   }
 
+  /** Marks that are as they were stay the same objects: only nodes whose mark differs are drawn anew. */
+  mark(marks: Record<string, Mark>): void {
+    const before = this.presence.get();
+    const now = new Map<string, Mark>();
+    for (const [node, mark] of Object.entries(marks)) {
+      const old = before.get(node);
+      now.set(node, old?.names === mark.names && old.colour === mark.colour ? old : mark);
+    }
+    this.presence.set(now);
+  }
+
   select(nodes: Iterable<string>, edges: Iterable<string> = []): void {
     const known = this.model.get().nodes;
     this.selectedNodes = new Set([...nodes].filter((id) => known.has(id)));
@@ -126,6 +141,7 @@ export class Stage {
     queueMicrotask(() => {
       this.telling = false;
       const selection = this.selection;
+      this.picked.set(selection.nodes.length);
       const key = JSON.stringify(selection);
       if (key === this.told) return;
       this.told = key;

@@ -87,6 +87,12 @@ export interface StepPatch {
   note?: string | null;
 }
 
+/** Somebody else has a node selected. `colour` counts from 0 to 4. */
+export interface Mark {
+  names: string;
+  colour: number;
+}
+
 export interface Selection {
   nodes: string[];
   edges: GraphEdge[];

@@ -17,6 +17,8 @@ export const MAX_ZOOM = 2;
 /** Below this zoom a node's text can't be read, so it is drawn as a sketch. */
 export const FAR = 0.5;
 const MARGIN = 32;
+/** Below a graph that is fitted there is room for the bar. */
+const BELOW = 56;
 const ZOOM_STEP = 1.25;
 
 export class View {
@@ -103,11 +105,11 @@ export class View {
 export function fitted(bounds: Rect, width: number, height: number): Viewport | null {
   if (!width || !height) return null;
   if (!bounds.width || !bounds.height) return { x: width / 2, y: height / 2, zoom: 1 };
-  const room = Math.min((width - 2 * MARGIN) / bounds.width, (height - 2 * MARGIN) / bounds.height);
+  const room = Math.min((width - 2 * MARGIN) / bounds.width, (height - MARGIN - BELOW) / bounds.height);
   const zoom = Math.min(1, Math.max(MIN_ZOOM, room));
   return {
     x: Math.round(width / 2 - (bounds.x + bounds.width / 2) * zoom),
-    y: Math.round(height / 2 - (bounds.y + bounds.height / 2) * zoom),
+    y: Math.round((height + MARGIN - BELOW) / 2 - (bounds.y + bounds.height / 2) * zoom),
     zoom,
   };
 }

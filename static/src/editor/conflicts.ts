@@ -16,13 +16,14 @@ export function showRefusal(
   answer: Refused,
   titleOf: (node: string) => string,
   choices: Choices,
+  me: number,
 ): void {
   const banner = element("div", "banner");
   banner.dataset.st = "warn";
   banner.dataset.edit = edit.id;
   banner.setAttribute("role", "alert");
   const text = element("p");
-  const [head, rest] = sentences(answer, titleOf, edit.base);
+  const [head, rest] = sentences(answer, titleOf, edit.base, me);
   text.append(element("strong", "", head), ` ${rest} Your copy is kept.`);
   const ways = element("span", "row end");
   banner.append(glyph("warn"), text, ways);
@@ -49,13 +50,19 @@ export function dropRefusal(place: HTMLElement, id: string): void {
   place.querySelector(`[data-edit="${CSS.escape(id)}"]`)?.remove();
 }
 
-function sentences(answer: Refused, titleOf: (node: string) => string, base: number): [string, string] {
+export function sentences(
+  answer: Refused,
+  titleOf: (node: string) => string,
+  base: number,
+  me: number,
+): [string, string] {
   const [first] = answer.conflicts;
   if (!first) return ["An edit was not saved.", answer.message];
   const places = [...new Set(answer.conflicts.map((conflict) => placeOf(conflict.key, titleOf)))];
   const shown = places.slice(0, 3).join("; ") + (places.length > 3 ? " and more" : "");
+  const who = first.author_id === me ? "You, in another tab," : first.author;
   return [
-    `${first.author} saved rev ${first.revision} while you edited rev ${base}.`,
+    `${who} saved rev ${first.revision} while you edited rev ${base}.`,
     `Both changed ${shown}.`,
   ];
 }

@@ -1,27 +1,37 @@
 /** The editor's page: joins the canvas, the inspector, the palette and the server. */
 
-import { sizeOf } from "../canvas/measures";
 import type { CanvasEvents } from "../canvas/types";
 import { toast } from "../site/toasts";
+import { edgeBetween, joining, newNodes, roomOf, type Wanted } from "./adding";
+import { afterSaving } from "./aftersaving";
 import { clipOf, clipText, pasting, readClip } from "./clipboard";
 import { dropRefusal, showRefusal } from "./conflicts";
-import { Edits } from "./edits";
-import { after, answered, freeId, freePlace, marked } from "./graph";
+import { commandList, type Command } from "./commandlist";
+import { Company } from "./company";
+import { Edits, type Place } from "./edits";
+import { after, answered, caughtUp, freeId, freePlace, marked } from "./graph";
 import { History } from "./history";
 import { Inspector } from "./inspector";
 import { Keeper } from "./kept";
 import { keys } from "./keys";
-import { joining, Palette, type Wanted } from "./palette";
-import { panels } from "./panels";
+import { Palette } from "./palette";
+import { openTab, panels } from "./panels";
+import { handedOver, HistoryPanel, restore, titleOf, type PastRef } from "./past";
 import { showProblems } from "./problems";
+import { missingInput, RunButton, sayMissing } from "./runbutton";
+import { began, ended } from "./runstates";
+import { Saved } from "./saved";
 import { SaveStateText } from "./savestate";
 import { tidying } from "./tidy";
 import {
   byId,
+  read,
   type Applied,
   type Canvas,
+  type Caught,
   type Edit,
   type EditorGraph,
+  type EditorNode,
   type FirstState,
   type KindView,
   type Operation,
@@ -29,7 +39,11 @@ import {
   type Refused,
   type State,
 } from "./types";
+import { viewer } from "./viewer";
 import { get, post } from "./wire";
+
+/** What of an import is said beside it; the rest is more of the same. */
+const MOST_REMARKS = 3;
 
 class Editor {
   private readonly page = byId("editor");
@@ -45,11 +59,15 @@ class Editor {
   private readonly history: History;
   private readonly inspector: Inspector;
   private readonly palette: Palette;
+  private readonly past: HistoryPanel;
+  private readonly company: Company;
+  private catching = false;
+  private behind = false;
 
   constructor(keeper: Keeper) {
     const data = this.page.dataset;
-    this.edits = new Edits(data.operations ?? "", keeper, this.first.me, this.first.revision, {
-      applied: (edit, answer, foreign) => this.applied(edit, answer, foreign),
+    this.edits = new Edits(data.operations ?? "", keeper, this.first.revision, {
+      applied: (edit, answer, place) => this.applied(edit, answer, place),
       refused: (edit, answer) => this.refused(edit, answer),
       state: (state) => this.saveState.show(state),
     });
@@ -57,31 +75,57 @@ class Editor {
       (document.getElementById("undo") as HTMLButtonElement | null)?.toggleAttribute("disabled", !canUndo);
       (document.getElementById("redo") as HTMLButtonElement | null)?.toggleAttribute("disabled", !canRedo);
     });
-    const addresses = { whole: data.inspector ?? "", node: data.node ?? "", check: data.check ?? "" };
+    const addresses = { whole: data.inspector ?? "", node: data.nodeForm ?? "", check: data.check ?? "" };
     this.inspector = new Inspector(
       byId("inspector"),
       addresses,
-      (operation) => this.edit(operation),
-      (what) => (what === "remove" ? this.remove() : this.duplicate()),
+      (operation, base) => this.edit(operation, base),
+      (what, version) => {
+        if (what === "repin") void this.repin(version);
+        else if (what === "remove") this.remove();
+        else this.duplicate();
+      },
       (node, part, field) => this.base.nodes.find((each) => each.id === node)?.[part][field],
     );
     this.palette = new Palette(
       this.first.kinds,
+      data.saved ?? "",
       (kind, wanted) => this.add(kind, wanted),
       () => this.shown(),
     );
+    this.past = new HistoryPanel(data.history ?? "", (wanted) => void this.restore(wanted));
+    this.company = new Company(this.first.me, this.canvas, {
+      revision: (revision) => {
+        if (revision === null || revision > this.edits.revision) void this.catchUp();
+      },
+      operation: ({ id, revision, operation }) => this.told(id, revision, operation),
+    });
   }
 
   start(): void {
     panels(this.page);
     this.listen();
     this.keys();
+    this.commands();
     showProblems(this.problems, (problem) => void this.goTo(problem));
     void this.inspector.show(null);
     if (!this.base.readonly) void this.edits.restore();
     // Others edit too: whoever comes back to the tab sees what is there.
-    addEventListener("focus", () => void this.refresh());
-    document.addEventListener("htmx:confirm", (event) => this.afterSaving(event as CustomEvent));
+    addEventListener("focus", () => void this.catchUp());
+    const nodes = () => this.shown().nodes;
+    new RunButton(
+      () => began(this.canvas, nodes()),
+      (status) => {
+        ended(this.canvas, nodes(), status);
+        this.inspector.ran();
+      },
+    ).start();
+    if ("live" in this.page.dataset) this.company.join(this.page.dataset.pipeline ?? "");
+    const restored = handedOver(this.page.dataset.pipeline ?? "");
+    if (restored) this.restored(restored.id, restored.title);
+    document.addEventListener("published", (event) => this.published(event as CustomEvent));
+    document.addEventListener("program-imported", (event) => this.imported(event as CustomEvent));
+    afterSaving({ rest: () => this.rest(), stops: (source) => this.lacksInput(source) });
   }
 
   private listen(): void {
@@ -118,6 +162,31 @@ class Editor {
     });
   }
 
+  private commands(): void {
+    const { readonly } = this.base;
+    const pressed = (id: string) => () => document.getElementById(id)?.click();
+    const all: (Command & { edits?: boolean })[] = [
+      { title: "Add a node", keys: "A", does: () => this.ask(), edits: true },
+      { title: "Run", keys: "Ctrl ↵", does: () => this.run() },
+      { title: "Stop the run", keys: "", does: pressed("stop") },
+      { title: "Publish", keys: "", does: pressed("publish"), edits: true },
+      { title: "Import a DSPy program", keys: "", does: pressed("import-program"), edits: true },
+      { title: "History", keys: "", does: () => this.past.toggle(true) },
+      { title: "Tidy layout", keys: "", does: () => this.tidy([]), edits: true },
+      { title: "Fit to view", keys: "1", does: () => this.canvas.fit() },
+      { title: "Rename", keys: "F2", does: () => void this.rename(this.selected[0] ?? null), edits: true },
+      { title: "Undo", keys: "Ctrl Z", does: () => this.history.undo(), edits: true },
+      { title: "Redo", keys: "⇧ Ctrl Z", does: () => this.history.redo(), edits: true },
+      { title: "Show problems", keys: "", does: () => openTab("problems") },
+      { title: "Fold the run panel", keys: "J", does: pressed("fold-drawer") },
+    ];
+    commandList(all.filter(({ edits }) => !(edits && readonly)));
+  }
+
+  private ask(): void {
+    this.palette.ask({ ...this.canvas.centre(), parent: null });
+  }
+
   private on<Name extends keyof CanvasEvents>(
     name: Name,
     does: (detail: CanvasEvents[Name]) => void,
@@ -132,7 +201,7 @@ class Editor {
       redo: can(() => this.history.redo()),
       save: can(() => this.save()),
       run: () => this.run(),
-      add: can(() => this.palette.ask({ ...this.canvas.centre(), parent: null })),
+      add: can(() => this.ask()),
       rename: can(() => void this.rename(this.selected[0] ?? null)),
       remove: can(() => this.remove()),
       duplicate: can(() => this.duplicate()),
@@ -144,9 +213,9 @@ class Editor {
   // Editing
 
   /** An operation of the page's own; the canvas' own come as events and are drawn already. */
-  private edit(operation: Operation): void {
+  private edit(operation: Operation, base?: number): void {
     if (this.base.readonly) return;
-    this.history.note(this.edits.add(operation), operation);
+    this.history.note(this.edits.add(operation, { base }), operation);
     this.draw();
   }
 
@@ -154,20 +223,15 @@ class Editor {
     if (this.base.readonly) return;
     const graph = this.shown();
     const id = freeId(new Set(graph.nodes.map((node) => node.id)), kind.kind);
-    const { x, y } = wanted ?? freePlace(graph, this.canvas.centre(), sizeOf(kind));
+    const { x, y } = wanted ?? freePlace(graph, this.canvas.centre(), roomOf(kind));
     const parent = wanted?.parent ?? null;
-    const { kind_version, config } = kind;
-    const adding: Operation = { op: "add_node", node: id, kind: kind.kind, kind_version, config, parent, position: [x, y] };
+    const adding = newNodes(graph, this.first.kinds, kind, { id, x, y, parent });
     const near = wanted?.near;
     const port = near && joining(graph, near, kind);
-    if (!near || !port) this.edit(adding);
-    else {
-      const edge =
-        near.side === "output"
-          ? { source: near.node, source_port: near.port, target: id, target_port: port }
-          : { source: id, source_port: port, target: near.node, target_port: near.port };
-      this.edit({ op: "batch", operations: [adding, { op: "connect", ...edge }] });
-    }
+    const joined: Operation[] = near && port ? [{ op: "connect", ...edgeBetween(near, id, port) }] : [];
+    const operations = [...adding, ...joined];
+    const [only] = operations;
+    this.edit(operations.length === 1 && only ? only : { op: "batch", operations });
     this.canvas.focusNode(id);
   }
 
@@ -199,6 +263,23 @@ class Editor {
     this.canvas.select(pasted.ids);
   }
 
+  /** The node that is shown runs another version of its pipeline. */
+  private async repin(version: string): Promise<void> {
+    const node = this.inspector.node;
+    if (!node || this.base.readonly) return;
+    try {
+      const { config } = await new Saved(this.page.dataset.saved ?? "").kind(version);
+      const fields = Object.entries(config);
+      const operations = fields.map(([field, value]): Operation => ({ op: "set_config", node, field, value }));
+      this.edit({ op: "batch", operations });
+      this.canvas.focusNode(node); // the button goes
+      await this.edits.settled();
+      await this.inspector.refresh();
+    } catch (error) {
+      toast((error as Error).message, "failed");
+    }
+  }
+
   private tidy(nodes: string[]): void {
     const operation = tidying(this.shown(), nodes);
     if (!operation) return;
@@ -225,28 +306,127 @@ class Editor {
     (document.getElementById("run") as HTMLButtonElement | null)?.click();
   }
 
-  /** A request that is about the pipeline as it is on the page waits until the server has it all. */
-  private afterSaving(event: CustomEvent<{ issueRequest: () => void }>): void {
-    if (!(event.target as Element).closest("[data-after-saving], #run-form")) return;
-    event.preventDefault();
+  /** What has to be sent before anything can be done with the pipeline as it is on the page. */
+  private rest(): Promise<void> | null {
     this.inspector.flush();
-    const { issueRequest } = event.detail;
-    this.edits.settled().then(issueRequest, (error: Error) => toast(error.message, "failed"));
+    return this.edits.queue.length ? this.edits.settled() : null;
+  }
+
+  /** A run that lacks an input does not leave. */
+  private lacksInput(source: HTMLElement): boolean {
+    const missing = source.id === "run-form" ? missingInput(this.shown().nodes) : null;
+    if (!missing) return false;
+    openTab("run");
+    sayMissing(missing);
+    return true;
+  }
+
+  private async restore(wanted: PastRef): Promise<void> {
+    try {
+      await this.rest();
+    } catch (error) {
+      return toast((error as Error).message, "failed");
+    }
+    const id = await restore(this.page.dataset.restore ?? "", this.edits.revision, wanted);
+    if (!id) return;
+    this.restored(id, titleOf(wanted));
+    await this.catchUp();
+  }
+
+  private restored(id: string, title: string): void {
+    this.history.note(id, { op: "batch", operations: [] });
+    toast(`The draft is as in ${title} again`, "ok", { label: "Undo", does: () => this.history.undo() });
+  }
+
+  private published(event: CustomEvent<{ number: number; anew: boolean }>): void {
+    const { number, anew } = event.detail;
+    byId("next-version").textContent = anew ? `v${number + 1}` : byId("next-version").textContent;
+    toast(anew ? `v${number} is published.` : `Nothing is new since v${number}.`, anew ? "ok" : "warn");
+    this.past.refresh();
+  }
+
+  private imported(event: CustomEvent<{ id: string; nodes: string[]; ignored: string[] }>): void {
+    const { id, nodes, ignored } = event.detail;
+    this.history.note(id, { op: "batch", operations: [] });
+    const names = nodes.map((node) => this.titleOf(node)).join(", ");
+    toast(`The program is in ${names}`, "ok", { label: "Undo", does: () => this.history.undo() });
+    for (const each of ignored.slice(0, MOST_REMARKS)) toast(each, "warn");
+    void this.catchUp();
+  }
+
+  // What others do
+
+  private told(id: string, revision: number, operation: Operation | null): void {
+    if (revision <= this.edits.revision || this.edits.isMine(id, revision)) return;
+    // Where nodes lie is all there is to know of a move; the rest comes with its ports and problems.
+    const next = revision === this.edits.revision + 1 && !this.catching;
+    if (operation?.op !== "move_nodes" || !next) return void this.catchUp();
+    this.base = after(this.base, operation, this.first.kinds);
+    this.at(revision);
+    this.draw();
+  }
+
+  /** Takes what was done since; what comes in the meantime is asked for afterwards. */
+  private async catchUp(): Promise<void> {
+    if (this.catching) {
+      this.behind = true;
+      return;
+    }
+    this.catching = true;
+    try {
+      do {
+        this.behind = false;
+        const since = this.edits.revision;
+        const address = `${this.page.dataset.operations}?since=${since}`;
+        const caught = await get<Caught | State>(address).catch(() => null);
+        if (!caught || caught.revision <= this.edits.revision) continue;
+        if ("graph" in caught) this.replaceBy(caught);
+        else this.take(caught);
+      } while (this.behind);
+    } finally {
+      this.catching = false;
+    }
+  }
+
+  private take(caught: Caught): void {
+    const since = this.edits.revision;
+    const { name, problems, nodes, revision } = caught;
+    this.base = caughtUp(this.base, caught, since, this.first.kinds);
+    this.at(revision);
+    this.tellProblems(problems);
+    this.tellName(name);
+    this.draw();
+    this.tellInputs(nodes);
+    const foreign = caught.operations.filter((each) => each.revision > since && !this.edits.isMine(each.id, each.revision));
+    void this.inspector.changed(foreign.map((each) => each.operation), since);
+    this.past.refresh();
+  }
+
+  /** The page shows this revision. */
+  private at(revision: number): void {
+    this.edits.revision = revision;
+    if (!this.edits.queue.length && !this.edits.held.length) this.saveState.show({ is: "saved", revision });
   }
 
   // What the server says
 
-  private applied(edit: Edit, answer: Applied, foreign: boolean): void {
+  private applied(edit: Edit, answer: Applied, place: Place): void {
     if (edit.drawn) this.drawnUpTo = edit.id;
-    this.base = answered(this.base, answer, this.first.kinds);
-    if (answer.problems) this.tellProblems(answer.problems);
-    if (answer.name !== undefined) this.tellName(answer.name);
+    // What the page has already might be older than what has come since.
+    if (place !== "known") this.base = answered(this.base, answer, this.first.kinds);
+    if (place === "next" && answer.problems) this.tellProblems(answer.problems);
+    if (place === "next" && answer.name !== undefined) this.tellName(answer.name);
     this.draw();
-    // What a run asks for is drawn by the server.
-    const asks = answer.nodes?.some((node) => node.kind === "input" && !node.parent);
+    this.tellInputs(answer.nodes);
+    if (place === "ahead") void this.catchUp();
+    else this.past.refresh();
+    if (edit.undoes) void this.inspector.refresh();
+  }
+
+  /** What a run asks for is drawn by the server. */
+  private tellInputs(nodes: EditorNode[] | undefined): void {
+    const asks = nodes?.some((node) => node.kind === "input" && !node.parent);
     if (asks) document.body.dispatchEvent(new CustomEvent("inputs-changed"));
-    if (foreign) void this.reload();
-    else if (edit.undoes) void this.inspector.refresh();
   }
 
   private refused(edit: Edit, answer: Refused): void {
@@ -260,7 +440,7 @@ class Editor {
         void this.reload();
       },
       keepCopy: () => void this.keepCopy(edit),
-    });
+    }, this.first.me);
     void this.reload();
   }
 
@@ -278,23 +458,19 @@ class Editor {
     }
   }
 
-  /** Takes what is new since others edited; nothing else is asked of the server. */
-  private async refresh(): Promise<void> {
-    if (!this.edits.queue.length) await this.reload(`?since=${this.edits.revision}`);
+  private async reload(): Promise<void> {
+    const state = await get<State>(this.page.dataset.graph ?? "").catch(() => null);
+    if (state && state.revision >= this.edits.revision) this.replaceBy(state);
   }
 
-  private async reload(since = ""): Promise<void> {
-    const state = await get<State>((this.page.dataset.graph ?? "") + since).catch(() => null);
-    if (!state || state.revision < this.edits.revision) return;
-    this.edits.revision = state.revision;
+  private replaceBy(state: State): void {
     this.base = state.graph;
+    this.at(state.revision);
     this.tellProblems(state.problems);
     this.tellName(state.name);
     this.draw();
+    this.tellInputs(state.graph.nodes);
     void this.inspector.refresh();
-    if (!this.edits.queue.length && !this.edits.held.length) {
-      this.saveState.show({ is: "saved", revision: state.revision });
-    }
   }
 
   // Showing
@@ -313,6 +489,7 @@ class Editor {
 
   private select(nodes: string[]): void {
     this.selected = nodes;
+    this.company.select(nodes[0] ?? null);
     if (nodes.length > 1) void this.inspector.several(nodes.length);
     else void this.inspector.show(nodes[0] ?? null, this.onServer());
   }
@@ -345,11 +522,8 @@ class Editor {
   }
 }
 
-function read<Value>(id: string): Value {
-  return JSON.parse(byId(id).textContent ?? "") as Value;
-}
-
-const owner = read<FirstState>("editor-state");
-const pipeline = byId("editor").dataset.pipeline ?? "";
+const page = byId("editor");
+const { me } = read<FirstState>("editor-state");
 await customElements.whenDefined("pipeline-canvas");
-new Editor(await Keeper.open(`dspex-edits:${owner.me}:${pipeline}:`)).start();
+if ("past" in page.dataset) viewer(page);
+else new Editor(await Keeper.open(`dspex-edits:${me}:${page.dataset.pipeline}:`)).start();

@@ -12,9 +12,12 @@ export type SaveState =
   | { is: "denied"; message: string }
   | { is: "conflict"; edits: number };
 
+/** Where an answer's revision lies: right after what this page has, further on (others have edited in
+ * between), or in what it has already (the answer to a resend, or slower than the live socket). */
+export type Place = "next" | "ahead" | "known";
+
 export interface Listener {
-  /** `foreign`: others have edited in between, so that more has changed than the answer tells. */
-  applied(edit: Edit, answer: Applied, foreign: boolean): void;
+  applied(edit: Edit, answer: Applied, place: Place): void;
   refused(edit: Edit, answer: Refused): void;
   state(state: SaveState): void;
 }
@@ -29,11 +32,13 @@ export class Edits {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private waiting: (() => void)[] = [];
   private denied: string | null = null;
+  /** Revisions that this page has made. */
+  private readonly mine = new Set<number>();
 
   constructor(
     private readonly address: string,
     private readonly keeper: Keeper,
-    private readonly me: number,
+    /** What this page shows has everything up to this one. */
     public revision: number,
     private readonly listener: Listener,
   ) {
@@ -50,14 +55,18 @@ export class Edits {
     void this.drain();
   }
 
-  add(operation: Operation, { id, drawn }: { id?: string; drawn?: boolean } = {}): string {
+  /** `base` is the revision that the edit's person saw, if that is older than the page. */
+  add(
+    operation: Operation,
+    { id, drawn, base }: { id?: string; drawn?: boolean; base?: number | undefined } = {},
+  ): string {
     const last = this.queue.at(-1);
     if (last?.operation && this.isFree(last) && merges(last.operation, operation)) {
       last.operation = operation;
       this.changed();
       return last.id;
     }
-    return this.push({ id: id ?? crypto.randomUUID(), base: this.revision, operation, drawn });
+    return this.push({ id: id ?? crypto.randomUUID(), base: base ?? this.revision, operation, drawn });
   }
 
   /** Takes an operation back by its id. */
@@ -71,6 +80,11 @@ export class Edits {
     if (this.denied) return Promise.reject(new Error(this.denied));
     this.retryNow();
     return new Promise((resolve) => this.waiting.push(resolve));
+  }
+
+  /** Whether the live socket tells of what this page has sent itself. */
+  isMine(id: string, revision: number): boolean {
+    return this.mine.has(revision) || this.queue.some((edit) => edit.id === id);
   }
 
   /** The person has decided about a refused edit. `mine`: put it on top of what is there now. */
@@ -124,11 +138,13 @@ export class Edits {
     }
     this.queue.shift();
     if (answer.status === "applied") {
-      const foreign = answer.revision > this.revision + 1;
-      // Later edits were made on top of this one.
-      if (!foreign) for (const later of this.queue) later.base = Math.max(later.base, answer.revision);
-      this.revision = Math.max(this.revision, answer.revision);
-      this.listener.applied(edit, answer, foreign);
+      const { revision } = answer;
+      const place = revision <= this.revision ? "known" : revision === this.revision + 1 ? "next" : "ahead";
+      this.mine.add(revision);
+      // Later edits were made on top of this one; but if others came between, not on top of theirs.
+      for (const later of this.queue) if (later.base === revision - 1) later.base = revision;
+      if (place === "next") this.revision = revision;
+      this.listener.applied(edit, answer, place);
     } else {
       this.held.push({ edit, answer });
       this.listener.refused(edit, answer);
@@ -136,9 +152,9 @@ export class Edits {
     this.keeper.save({ queue: this.queue, refused: this.held });
   }
 
-  /** All that is in the way are edits of one's own, which this one was made after. */
+  /** All that is in the way was done on this page, before this edit. */
   private onlyMine(edit: Edit, answer: Refused): boolean {
-    const mine = answer.conflicts.every((conflict) => conflict.author_id === this.me);
+    const mine = answer.conflicts.every((conflict) => this.mine.has(conflict.revision));
     return answer.code === "conflict" && mine && edit.base < answer.revision && !edit.undoes;
   }
 

@@ -2,7 +2,7 @@
 
 import { sizeOf } from "../canvas/measures";
 import type { GraphEdge } from "../canvas/types";
-import type { Applied, EditorGraph, EditorNode, KindView, Operation, Problem } from "./types";
+import type { Applied, Caught, EditorGraph, EditorNode, KindView, Operation, Problem } from "./types";
 
 const APART = 12;
 const STEP = 40;
@@ -59,12 +59,26 @@ export function after(graph: EditorGraph, operation: Operation, kinds: Kinds): E
 
 /** The graph after an answer: the operation, then the server's own picture of the nodes. */
 export function answered(graph: EditorGraph, answer: Applied, kinds: Kinds): EditorGraph {
-  const moved = after(graph, answer.operation, kinds);
-  const pictures = new Map(answer.nodes?.map((node) => [node.id, node]));
-  const known = new Set(moved.nodes.map((node) => node.id));
-  const nodes = moved.nodes.map((node) => pictures.get(node.id) ?? node);
+  return pictured(after(graph, answer.operation, kinds), answer.nodes, answer.problems);
+}
+
+function pictured(
+  graph: EditorGraph,
+  fresh: EditorNode[] | undefined,
+  problems: Problem[] | undefined,
+): EditorGraph {
+  const pictures = new Map(fresh?.map((node) => [node.id, node]));
+  const known = new Set(graph.nodes.map((node) => node.id));
+  const nodes = graph.nodes.map((node) => pictures.get(node.id) ?? node);
   for (const [id, node] of pictures) if (!known.has(id)) nodes.push(node);
-  return marked({ ...moved, nodes }, answer.problems);
+  return marked({ ...graph, nodes }, problems);
+}
+
+/** The graph after what others have done: their operations, then the server's own pictures. */
+export function caughtUp(graph: EditorGraph, caught: Caught, since: number, kinds: Kinds): EditorGraph {
+  const missed = caught.operations.filter(({ revision }) => revision > since);
+  const moved = missed.reduce((whole, { operation }) => after(whole, operation, kinds), graph);
+  return pictured(moved, caught.nodes, caught.problems);
 }
 
 /** With how many problems each node has. */

@@ -1,10 +1,12 @@
 /** The inspector: the server draws the form and checks what is typed; what is valid goes out as an
  * operation, what is not stays in its box. */
 
-import type { Json, Operation } from "./types";
+import { byId, type Json, type Operation } from "./types";
+import { text, Unreachable } from "./wire";
 
 interface Htmx {
   ajax(verb: string, path: string, options: object): Promise<void>;
+  process(element: Element): void;
 }
 
 export interface Addresses {
@@ -13,6 +15,9 @@ export interface Addresses {
   check: string;
 }
 
+// The panels of a node's form.
+const CONFIGURE = "node-config";
+const LAST = "node-last";
 const CHECK_AFTER = 120;
 const SAVE_AFTER = 500;
 
@@ -28,16 +33,19 @@ interface Field {
 export class Inspector {
   private shown: string | null | undefined;
   private turn = 0;
+  private tab = CONFIGURE;
   private loading: Promise<void> = Promise.resolve();
   private readonly timers = new Map<string, ReturnType<typeof setTimeout>>();
   private readonly saving = new Map<string, () => void>();
   private readonly checks = new Map<string, number>();
+  /** Fields that others have changed since they were drawn, with the revision that is shown. */
+  private readonly stale = new Map<string, number>();
 
   constructor(
     private readonly panel: HTMLElement,
     private readonly addresses: Addresses,
-    private readonly edit: (operation: Operation) => void,
-    private readonly act: (what: "duplicate" | "remove") => void,
+    private readonly edit: (operation: Operation, base?: number) => void,
+    private readonly act: (what: "duplicate" | "remove" | "repin", version: string) => void,
     private readonly stored: (node: string, part: Part, field: string) => Json | undefined,
   ) {
     panel.addEventListener("input", (event) => this.typed(event));
@@ -65,18 +73,26 @@ export class Inspector {
     if (!this.panel.contains(document.activeElement)) await this.load(Promise.resolve());
   }
 
+  /** Others have changed this. Who is typing keeps the form, and what is typed over their value is sent
+   * as made on what was seen, so that it is refused and not lost on either side. */
+  async changed(operations: Operation[], since: number): Promise<void> {
+    const keys = operations.flatMap((operation) => keysOf(operation, this.node));
+    if (!keys.length) return;
+    if (!this.panel.contains(document.activeElement)) return this.load(Promise.resolve());
+    for (const key of keys) if (!this.stale.has(key)) this.stale.set(key, since);
+  }
+
   async several(count: number): Promise<void> {
     this.flush();
     this.shown = undefined;
     this.turn++;
-    const text = document.createElement("div");
-    text.className = "empty";
-    const title = document.createElement("h3");
-    title.textContent = `${count} nodes selected`;
-    const hint = document.createElement("p");
-    hint.textContent = "Drag or press an arrow key with Shift to move them. Select one to configure it.";
-    text.append(title, hint);
-    this.panel.replaceChildren(text);
+    const hint = "Drag or press an arrow key with Shift to move them. Select one to configure it.";
+    this.say(`${count} nodes selected`, hint);
+  }
+
+  /** A run has ended: what is shown of the last one is older. */
+  ran(): void {
+    if (this.tab === LAST) this.openTab(LAST);
   }
 
   focusLabel(): void {
@@ -86,6 +102,7 @@ export class Inspector {
   }
 
   focusField(name: string): void {
+    this.openTab(CONFIGURE);
     const field = this.panel.querySelector<HTMLElement>(`[data-field="${CSS.escape(name)}"]`);
     field?.querySelector<HTMLElement>("input, textarea, select")?.focus();
   }
@@ -101,17 +118,60 @@ export class Inspector {
     // A new node is on the server only when its operation is.
     await ready.catch(() => {});
     if (turn !== this.turn) return;
-    const address = node ? this.addresses.node.replace("NODE", node) : this.addresses.whole;
-    await htmx().ajax("GET", address, { target: this.panel, swap: "innerHTML" });
+    const address = node ? forNode(this.addresses.node, node) : this.addresses.whole;
+    const form = await text(address).catch((error: Error) => error);
+    // Somebody who went on meanwhile gets what they went on to.
+    if (turn !== this.turn) return;
+    this.stale.clear();
+    if (typeof form !== "string") return this.lacks(node ?? null, form);
+    this.panel.innerHTML = form;
+    htmx().process(this.panel);
+    this.openTab(this.tab);
+  }
+
+  /** What stood here is another node's: who typed on in it would change that one. */
+  private lacks(node: string | null, error: Error): void {
+    this.shown = undefined;
+    const away = error instanceof Unreachable;
+    const why = away ? `${error.message} Select it again.` : `The server has no form for “${node ?? ""}”.`;
+    this.say("Not to be configured now", why);
+  }
+
+  private say(title: string, hint: string): void {
+    const place = document.createElement("div");
+    place.className = "empty";
+    const heading = document.createElement("h3");
+    heading.textContent = title;
+    const text = document.createElement("p");
+    text.textContent = hint;
+    place.append(heading, text);
+    this.panel.replaceChildren(place);
+  }
+
+  /** The same tab of every node, until another is chosen; what ran last is fetched when it is looked at. */
+  private openTab(panel: string): void {
+    const tabs = [...this.panel.querySelectorAll("[role=tab][aria-controls]")];
+    const panelOf = (tab: Element) => tab.getAttribute("aria-controls") ?? "";
+    if (!tabs.some((tab) => panelOf(tab) === panel)) return;
+    this.tab = panel;
+    for (const tab of tabs) {
+      tab.setAttribute("aria-selected", String(panelOf(tab) === panel));
+      byId(panelOf(tab)).hidden = panelOf(tab) !== panel;
+    }
+    byId(panel).querySelector("[data-last]")?.dispatchEvent(new CustomEvent("shown"));
   }
 
   private typed(event: Event): void {
     const target = event.target as HTMLInputElement;
     if (target.name === "label" && this.node) {
       const node = this.node;
-      this.later("label", () => this.edit({ op: "rename", node, label: target.value.trim() }));
+      this.later("label", () => {
+        this.edit({ op: "rename", node, label: target.value.trim() }, this.stale.get("label"));
+      });
     } else if (target.name === "description") {
-      this.later("description", () => this.edit({ op: "describe", description: target.value }));
+      this.later("description", () => {
+        this.edit({ op: "describe", description: target.value }, this.stale.get("description"));
+      });
     } else {
       const field = fieldOf(target);
       if (field) this.check(field);
@@ -138,7 +198,7 @@ export class Inspector {
   private ask(node: string, field: Field): Promise<void> {
     const values = { part: field.part, field: field.name, value: textOf(field) };
     const said = field.element.querySelector(".said");
-    return htmx().ajax("POST", this.addresses.check.replace("NODE", node), {
+    return htmx().ajax("POST", forNode(this.addresses.check, node), {
       source: field.element,
       target: said,
       swap: "innerHTML",
@@ -161,7 +221,8 @@ export class Inspector {
     if (value !== undefined) operation.value = JSON.parse(value) as Json;
     this.later(key, () => {
       const before = this.stored(node, field.part, field.name);
-      if (JSON.stringify(before) !== JSON.stringify(operation.value)) this.edit(operation);
+      const same = JSON.stringify(before) === JSON.stringify(operation.value);
+      if (!same) this.edit(operation, this.stale.get(key));
     });
   }
 
@@ -178,8 +239,10 @@ export class Inspector {
 
   private clicked(event: Event): void {
     const target = event.target as Element;
-    const does = target.closest<HTMLElement>("[data-does]")?.dataset.does;
-    if (does === "duplicate" || does === "remove") return this.act(does);
+    const tab = target.closest("[role=tab]")?.getAttribute("aria-controls");
+    if (tab) return this.openTab(tab);
+    const { does, version = "" } = target.closest<HTMLElement>("[data-does]")?.dataset ?? {};
+    if (does === "duplicate" || does === "remove" || does === "repin") return this.act(does, version);
     if (does !== "add-row" && does !== "remove-row") return;
     const field = fieldOf(target);
     const rows = field?.element.querySelector(".rows");
@@ -191,8 +254,30 @@ export class Inspector {
   }
 }
 
-function htmx(): Htmx {
+/** An address of one node. A file that was imported may have any text for an id. */
+export function forNode(address: string, node: string): string {
+  return address.replace("NODE", () => encodeURIComponent(node));
+}
+
+export function htmx(): Htmx {
   return (window as unknown as { htmx: Htmx }).htmx;
+}
+
+/** The fields of the shown form that an operation writes. */
+export function keysOf(operation: Operation, shown: string | null): string[] {
+  switch (operation.op) {
+    case "batch":
+      return operation.operations.flatMap((part) => keysOf(part, shown));
+    case "describe":
+      return shown === null ? ["description"] : [];
+    case "rename":
+      return operation.node === shown ? ["label"] : [];
+    case "set_config":
+    case "set_policy":
+      return operation.node === shown ? [`${operation.op.slice(4)}/${operation.field}`] : [];
+    default:
+      return [];
+  }
 }
 
 function fieldOf(target: Element): Field | null {

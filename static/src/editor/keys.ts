@@ -17,12 +17,17 @@ export interface Commands {
 
 export function keys(commands: Commands): void {
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.altKey) return;
-    const does = event.ctrlKey || event.metaKey ? withMod(event) : plain(event);
+    const does = commandOf(event);
     if (!does || document.querySelector("dialog:modal")) return;
     event.preventDefault();
     commands[does]();
   });
+}
+
+/** What a key means here; null: nothing, or what the browser makes of it. */
+export function commandOf(event: KeyboardEvent): keyof Commands | null {
+  if (event.defaultPrevented || event.altKey) return null;
+  return event.ctrlKey || event.metaKey ? withMod(event) : plain(event);
 }
 
 function withMod(event: KeyboardEvent): keyof Commands | null {
@@ -43,9 +48,6 @@ function plain(event: KeyboardEvent): keyof Commands | null {
   switch (event.key) {
     case "a":
       return "add";
-    case "Tab":
-      // From the page itself; elsewhere Tab moves the focus.
-      return target === document.body && !event.shiftKey ? "add" : null;
     case "Delete":
     case "Backspace":
       return "remove";

@@ -1,44 +1,53 @@
 /** The palette, and the list that opens where a node is wanted. */
 
-import { fits } from "../canvas/ports";
-import type { PortRef } from "../canvas/types";
-import { sprite } from "../site/toasts";
+import { toast } from "../site/toasts";
+import { joining, type Wanted } from "./adding";
+import { icon } from "./icon";
+import { offerOf, ranked, type Offer } from "./offers";
+import { offeredBy, Saved, versionIn } from "./saved";
+import { SavedSection } from "./savedsection";
 import { byId, type EditorGraph, type KindView } from "./types";
-
-export interface Wanted {
-  x: number;
-  y: number;
-  parent: string | null;
-  near?: PortRef;
-}
 
 export const DRAGGED_KIND = "application/x-dspex-kind";
 
 export class Palette {
   private wanted: Wanted | null = null;
+  /** What the server has found of saved pipelines for the add list. */
+  private found: Offer[] = [];
+  /** Somebody has gone down the list: what comes later leaves the mark where it is. */
+  private moved = false;
   private readonly dialog = byId<HTMLDialogElement>("add-node");
   private readonly list = byId("kinds");
   private readonly input = this.dialog.querySelector("input") as HTMLInputElement;
+  private readonly find = byId<HTMLInputElement>("find-kind");
+  private readonly section: SavedSection | null;
+  private readonly saved: Saved;
 
   constructor(
     private readonly kinds: Record<string, KindView>,
+    saved: string,
     private readonly add: (kind: KindView, wanted: Wanted | null) => void,
     private readonly graph: () => EditorGraph,
   ) {
-    const find = byId<HTMLInputElement>("find-kind");
-    find.addEventListener("input", () => this.filter(find.value));
-    find.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.buttons().find((button) => !button.hidden)?.click();
-      if (event.key === "Escape") find.blur();
+    this.saved = new Saved(saved);
+    const section = document.getElementById("saved-pipelines") as HTMLDetailsElement | null;
+    this.section = section && new SavedSection(section, new Saved(saved), () => this.count());
+    this.find.addEventListener("input", () => this.filter());
+    this.find.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.choose(this.best(), null);
+      if (event.key === "Escape") this.find.blur();
     });
-    for (const button of this.buttons()) {
-      button.addEventListener("click", () => this.choose(button.dataset.kind, null));
-      button.addEventListener("dragstart", (event) => {
-        event.dataTransfer?.setData(DRAGGED_KIND, button.dataset.kind ?? "");
-        if (event.dataTransfer) event.dataTransfer.effectAllowed = "copy";
-      });
-    }
-    this.input.addEventListener("input", () => this.draw());
+    const palette = document.querySelector(".palette");
+    palette?.addEventListener("click", (event) => {
+      // A double click asks for one node, too.
+      if ((event as MouseEvent).detail < 2) this.choose(keyOf(event), null);
+    });
+    palette?.addEventListener("dragstart", (event) => {
+      const { dataTransfer } = event as DragEvent;
+      dataTransfer?.setData(DRAGGED_KIND, keyOf(event) ?? "");
+      if (dataTransfer) dataTransfer.effectAllowed = "copy";
+    });
+    this.input.addEventListener("input", () => this.typed());
     this.input.addEventListener("keydown", (event) => this.pressed(event));
   }
 
@@ -47,52 +56,86 @@ export class Palette {
     if (this.dialog.open) return;
     this.wanted = wanted;
     this.input.value = "";
-    this.draw();
+    this.found = [];
+    this.typed();
     this.dialog.showModal();
   }
 
-  choose(name: string | undefined, wanted: Wanted | null): void {
-    const kind = this.kinds[name ?? ""];
+  /** Adds a kind, or the version of a saved pipeline, by its key. */
+  choose(key: string | undefined, wanted: Wanted | null): void {
+    const kind = this.kinds[key ?? ""];
+    const version = versionIn(key ?? "");
     if (kind) this.add(kind, wanted);
+    else if (version) {
+      const refused = (error: Error) => toast(error.message, "failed");
+      void this.saved.kind(version).then((made) => this.add(made, wanted), refused);
+    }
   }
 
   private buttons(): HTMLButtonElement[] {
     return [...document.querySelectorAll<HTMLButtonElement>(".palette .kind")];
   }
 
-  private filter(text: string): void {
-    let left = 0;
-    for (const button of this.buttons()) {
-      button.hidden = !matches(this.kinds[button.dataset.kind ?? ""], text);
-      if (!button.hidden) left++;
+  private filter(): void {
+    const text = this.find.value;
+    const offers = Object.values(this.kinds).map(offerOf);
+    const named = new Set(ranked(offers, text).map(({ key }) => key));
+    for (const section of document.querySelectorAll<HTMLElement>(".palette details[data-kinds]")) {
+      const buttons = [...section.querySelectorAll<HTMLButtonElement>(".kind")];
+      for (const button of buttons) button.hidden = !named.has(button.dataset.kind ?? "");
+      section.hidden = buttons.every((button) => button.hidden);
     }
-    for (const section of document.querySelectorAll(".palette details")) {
-      (section as HTMLElement).hidden = !section.querySelector(".kind:not([hidden])");
-    }
-    byId("no-kind").hidden = left > 0;
+    this.section?.filter(text);
+    this.count();
+  }
+
+  /** What the search in the palette means. */
+  private best(): string | undefined {
+    const shown = this.buttons().filter((button) => !button.hidden && !button.disabled);
+    const keys = new Set(shown.map((button) => button.dataset.kind));
+    const offers = [...Object.values(this.kinds).map(offerOf), ...(this.section?.offers ?? [])];
+    return ranked(offers, this.find.value).find(({ key }) => keys.has(key))?.key;
+  }
+
+  private count(): void {
+    byId("no-kind").hidden = !this.find.value || this.buttons().some((button) => !button.hidden);
+  }
+
+  private typed(): void {
+    this.moved = false;
+    this.draw();
+    void this.saved.find(this.input.value).then((answer) => {
+      if (!answer || !this.dialog.open) return;
+      this.found = answer.pipelines.map(offeredBy);
+      this.draw();
+    });
   }
 
   private draw(): void {
+    const marked = this.moved ? this.list.querySelector<HTMLElement>("[aria-selected=true]") : null;
+    const key = marked?.dataset.key;
     const near = this.wanted?.near;
-    const found = Object.values(this.kinds).filter(
-      (kind) => matches(kind, this.input.value) && (!near || !!joining(this.graph(), near, kind)),
+    const kinds = Object.values(this.kinds).filter((kind) => kind.offered);
+    const offers = ranked([...kinds.map(offerOf), ...this.found], this.input.value).filter(
+      (offer) => !near || !!joining(this.graph(), near, offer),
     );
-    this.list.replaceChildren(...found.map((kind, at) => this.option(kind, at)));
-    this.mark(0);
+    this.list.replaceChildren(...offers.map((offer, at) => this.option(offer, at)));
+    this.mark(Math.max(0, offers.findIndex((offer) => offer.key === key)));
   }
 
-  private option(kind: KindView, at: number): HTMLElement {
+  private option(offer: Offer, at: number): HTMLElement {
     const option = document.createElement("div");
     option.setAttribute("role", "option");
     option.id = `kind-${at}`;
-    option.append(icon(kind.icon), kind.kindTitle);
+    option.dataset.key = offer.key;
+    option.append(icon(offer.icon), offer.title);
     const what = document.createElement("span");
     what.className = "end meta trunc";
-    what.textContent = kind.description;
+    what.textContent = offer.description;
     option.append(what);
     option.addEventListener("click", () => {
       this.dialog.close();
-      this.choose(kind.kind, this.wanted);
+      this.choose(offer.key, this.wanted);
     });
     return option;
   }
@@ -104,6 +147,7 @@ export class Palette {
     else if (event.key === "ArrowDown") this.mark((at + 1) % options.length);
     else if (event.key === "ArrowUp") this.mark((at - 1 + options.length) % options.length);
     else return;
+    if (event.key !== "Enter") this.moved = true;
     event.preventDefault();
   }
 
@@ -117,32 +161,6 @@ export class Palette {
   }
 }
 
-/** The port of a new node that an open end fits to, if there is one. */
-export function joining(graph: EditorGraph, near: PortRef, kind: KindView): string | null {
-  const node = graph.nodes.find((each) => each.id === near.node);
-  const isOutput = near.side === "output";
-  const port = (isOutput ? node?.outputs : node?.inputs)?.find((each) => each.name === near.port);
-  if (!port) return null;
-  const ports = isOutput ? kind.inputs : kind.outputs;
-  const found = ports.find((each) => {
-    return isOutput ? fits(port.type, each.type) : fits(each.type, port.type);
-  });
-  return found?.name ?? null;
-}
-
-function matches(kind: KindView | undefined, text: string): boolean {
-  const wanted = text.trim().toLowerCase();
-  if (!kind) return false;
-  return [kind.kindTitle, kind.kind, kind.description].join(" ").toLowerCase().includes(wanted);
-}
-
-function icon(name: string): SVGSVGElement {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "i");
-  svg.setAttribute("viewBox", "0 0 16 16");
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
-  use.setAttribute("href", `${sprite()}#i-${name}`);
-  svg.append(use);
-  return svg;
+function keyOf(event: Event): string | undefined {
+  return (event.target as Element).closest<HTMLElement>(".kind")?.dataset.kind;
 }

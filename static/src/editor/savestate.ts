@@ -29,7 +29,8 @@ export class SaveStateText {
   }
 }
 
-function wording(state: SaveState): string {
+/** The state in words. */
+export function wording(state: SaveState): string {
   switch (state.is) {
     case "saved":
       return `Saved · rev ${state.revision}`;

@@ -64,6 +64,10 @@ export interface FirstState extends Omit<State, "graph"> {
 export interface KindView extends EditorNode {
   kind_version: number;
   description: string;
+  /** Can be added from nothing. */
+  offered: boolean;
+  /** What a new container holds. */
+  body: { kind: string; config: Record<string, Json> }[];
 }
 
 export interface Applied {
@@ -74,6 +78,15 @@ export interface Applied {
   name?: string;
   nodes?: EditorNode[];
   problems?: Problem[];
+}
+
+/** What was done since a revision. */
+export interface Caught {
+  revision: number;
+  name: string;
+  operations: { id: string; revision: number; operation: Operation; author_id: number | null }[];
+  nodes: EditorNode[];
+  problems: Problem[];
 }
 
 export interface Conflict {
@@ -112,4 +125,9 @@ export function byId<Kind extends HTMLElement>(id: string): Kind {
   const element = document.getElementById(id);
   if (!element) throw new Error(`The page has no #${id}.`);
   return element as Kind;
+}
+
+/** What the server has written into the page. */
+export function read<Value>(id: string): Value {
+  return JSON.parse(byId(id).textContent ?? "") as Value;
 }

@@ -35,6 +35,11 @@ export async function get<Body>(address: string): Promise<Body | null> {
   return response.status === 204 ? null : ((await response.json()) as Body);
 }
 
+/** A piece of a page. */
+export async function text(address: string): Promise<string> {
+  return (await reach(address, {})).text();
+}
+
 async function reach(address: string, options: RequestInit): Promise<Response> {
   let response: Response;
   try {

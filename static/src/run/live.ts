@@ -1,22 +1,27 @@
 /** <run-live data-run data-since-url>: a run while it goes on. Its steps write into it; a
  * <pipeline-canvas> on the page is told the same. Page parts that the server draws ask anew on its
- * `run-changed`, which comes once a second at most. */
+ * `run-changed`, which comes at once, and then once a second at most. */
 
 import * as figures from "../canvas/figures";
 import type { PipelineCanvas } from "../canvas/element";
 import type { StepPatch } from "../canvas/types";
-import { glyph } from "../site/toasts";
+import { csrfToken } from "../site/requests";
+import { toast } from "../site/toasts";
 import { RunFeed } from "./feed";
-import { FINAL, type Chunk, type RunEvent, type StreamText } from "./messages";
-import { GLYPHS, Row } from "./row";
+import { Follow } from "./follow";
+import { said, word } from "./looks";
+import { FINAL, type Chunk, type RunEvent, type StreamKey, type StreamText } from "./messages";
+import { Row } from "./row";
+import { Results, Summary, type Outline } from "./summary";
 
-const PAINT = 100;
+/** Milliseconds between two paints; more where painting takes long, so that it takes a quarter of the
+ * time at most. And between two looks at the clock. */
+const PAINT = 20;
+const SHARE = 4;
+const TICK = 200;
 const CHANGED = 1_000;
 /** Steps that are listed while they run; all of them are on the run's page. */
 const ROWS = 200;
-/** Characters of an output that the panel shows. */
-const SHOWN = 4_000;
-const WORDS: Record<string, string> = { cancelling: "Stopping", cancelled: "Stopped" };
 
 interface Usage {
   input_tokens?: number;
@@ -27,33 +32,30 @@ interface Usage {
 export class RunLive extends HTMLElement {
   private feed: RunFeed | null = null;
   private readonly rows = new Map<string, Row>();
-  private readonly list = document.createElement("ol");
+  /** LM calls of a step, and how many of them were answered from the cache. */
+  private readonly calls = new Map<string, { all: number; hits: number }>();
+  private readonly list = said("ol", "run-steps");
+  private readonly begun = new Set<string>();
   private readonly touched = new Set<Row>();
-  private titles: Record<string, string> = {};
+  private outline: Outline = { titles: {}, order: [], steps: [], outputs: [] };
+  private summary: Summary | null = null;
+  private results: Results | null = null;
   private patches: Record<string, StepPatch> = {};
+  private due = -Infinity;
   private painting: ReturnType<typeof setTimeout> | undefined;
   private telling: ReturnType<typeof setTimeout> | undefined;
+  private told = -Infinity;
   private ticking: ReturnType<typeof setInterval> | undefined;
   private state = "queued";
-  /** What scrolls round it, and whether the reader is at its end. */
   private scroller: Element | null = null;
-  private follows = true;
-  private readonly scrolled = (): void => {
-    const { scroller } = this;
-    if (scroller) this.follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 24;
-  };
+  private follow: Follow | null = null;
+  private readonly scrolled = (): void => this.follow?.scrolled();
 
   connectedCallback(): void {
     if (this.feed) return;
-    const titles = document.getElementById(this.dataset.titles ?? "")?.textContent;
-    if (titles) this.titles = JSON.parse(titles) as Record<string, string>;
-    this.list.className = "run-steps";
-    if (!this.querySelector("[data-part=connection]")) {
-      const place = said("p", "muted small", "", "status");
-      place.dataset.part = "connection";
-      this.append(place);
-    }
-    this.append(this.list);
+    const outline = document.getElementById(this.dataset.outline ?? "")?.textContent;
+    if (outline) this.outline = JSON.parse(outline) as Outline;
+    this.draw();
     if (this.inPanel) this.canvas?.clearStatus();
     this.feed = new RunFeed(this.dataset.run ?? "", this.dataset.sinceUrl ?? "", {
       event: (event) => this.take(event),
@@ -62,9 +64,7 @@ export class RunLive extends HTMLElement {
       connection: (word) => this.connection(word),
       status: (status) => this.status(status),
     });
-    this.scroller = this.closest(".scroll");
-    this.scroller?.addEventListener("scroll", this.scrolled, { passive: true });
-    this.ticking = setInterval(() => this.tick(), PAINT * 2);
+    this.ticking = setInterval(() => this.tick(), TICK);
   }
 
   disconnectedCallback(): void {
@@ -74,6 +74,33 @@ export class RunLive extends HTMLElement {
     clearInterval(this.ticking);
     clearTimeout(this.painting);
     clearTimeout(this.telling);
+  }
+
+  private draw(): void {
+    const connection = said("p", "connection muted small", "", "status");
+    connection.dataset.part = "connection";
+    const below = said("button", "btn sm below");
+    below.hidden = true;
+    this.append(connection, this.list);
+    if (this.inPanel) {
+      this.summary = new Summary(this.outline, this.dataset.url ?? "", this.dataset.name ?? "");
+      this.summary.status(this.state);
+      this.results = new Results(this.outline);
+      this.append(this.results.list);
+    }
+    this.append(below);
+    this.scroller = this.closest(".scroll, aside");
+    if (!this.scroller) return;
+    this.follow = new Follow(this.scroller, (lines) => {
+      below.hidden = lines < 1;
+      below.textContent = lines === 1 ? "1 new line" : `${lines} new lines`;
+    });
+    this.list.addEventListener("click", ({ target }) => open(target as Element));
+    this.list.addEventListener("keydown", ({ key, target }) => {
+      if (key === "Enter" && (target as Element).matches(".text")) open(target as Element);
+    });
+    below.addEventListener("click", () => this.follow?.resume());
+    this.scroller.addEventListener("scroll", this.scrolled, { passive: true });
   }
 
   private get inPanel(): boolean {
@@ -87,35 +114,51 @@ export class RunLive extends HTMLElement {
   // What comes in
 
   private take(event: RunEvent): void {
-    if (event.type === "run_started") this.status("running");
-    else if (event.type === "run_finished") this.finished(event.data);
+    if (event.type === "run_started") {
+      this.dataset.started ??= String(event.at);
+      this.status("running");
+    } else if (event.type === "run_finished") this.finished(event.data);
     else if (event.step) this.stepEvent(event);
+    this.summary?.take(event, event.step ? this.titleOf(event.step) : "");
     this.paintSoon();
   }
 
   private finished(data: RunEvent["data"]): void {
-    this.status(String(data.status));
-    if (!this.inPanel) return; // the page says it by itself
-    const failure = data.failure as { message?: string } | null;
-    if (failure?.message) this.append(said("p", "err", failure.message, "alert"));
-    for (const [name, value] of Object.entries((data.outputs ?? {}) as Record<string, unknown>)) {
-      const text = typeof value === "string" ? value : JSON.stringify(value, null, 2);
-      const place = document.createElement("section");
-      place.append(said("code", "strong", name), said("pre", "codebox", text.slice(0, SHOWN)));
-      this.append(place);
+    const status = String(data.status);
+    if (this.inPanel && FINAL.has(status)) {
+      const failure = data.failure as { message?: string } | null;
+      if (failure?.message) this.list.after(said("p", "err", failure.message, "alert"));
+      this.results?.ended(status, (data.outputs ?? {}) as Record<string, unknown>);
     }
+    this.status(status);
   }
 
   private stepEvent(event: RunEvent): void {
     const row = this.row(event.step);
     const { data } = event;
     switch (event.type) {
-      case "step_started":
+      case "step_started": {
+        this.calls.delete(event.step);
         row?.start(event.at);
-        this.patch(event.step, { status: "running", seconds: null, tokens: null, cost: null, text: "" });
+        // Of a first start nothing is wiped away: its first words may have come before this.
+        const again = this.begun.has(event.step) ? { text: "" } : {};
+        this.begun.add(event.step);
+        this.patch(event.step, { status: "running", seconds: null, tokens: null, cost: null, ...again });
+        break;
+      }
+      case "step_waiting":
+        row?.asks(String(data.question ?? ""), this.asking(event.step));
+        this.patch(event.step, { status: "waiting" });
+        break;
+      case "step_answered":
+        row?.answered(data.approved ? "Approved" : "Rejected", String(data.by ?? ""));
+        this.patch(event.step, { status: "running" });
         break;
       case "step_routed":
-        row?.routed(String(data.backend));
+        if (row) row.backend = ["native", "dspy"].includes(String(data.backend)) ? String(data.backend) : "";
+        break;
+      case "lm_call":
+        this.called(event);
         break;
       case "retract":
         row?.retract(event.attempt, Number(data.call), "Not part of the result");
@@ -134,18 +177,40 @@ export class RunLive extends HTMLElement {
     if (event.type.startsWith("step_")) this.changedSoon();
   }
 
-  private stepEnded(event: RunEvent, row: Row | null, status: string): void {
+  /** What answers a step that waits: here if one may, else on the run's page. */
+  private asking(path: string): Node[] {
+    const { answerUrl, url } = this.dataset;
+    if (!answerUrl) return [];
+    const say = (label: string, approved: string) => {
+      const button = said("button", "btn sm", label) as HTMLButtonElement;
+      button.addEventListener("click", () => {
+        button.disabled = true;
+        void answer(answerUrl, path, approved).then((done) => (button.disabled = done));
+      });
+      return button;
+    };
+    const more = said("a", "", "Look closer") as HTMLAnchorElement;
+    more.href = `${url}?step=${encodeURIComponent(path)}`;
+    return [say("Reject", "no"), say("Approve", "yes"), more];
+  }
+
+  private called(event: RunEvent): void {
+    const count = this.calls.get(event.step) ?? { all: 0, hits: 0 };
+    count.all += 1;
+    if (event.data.source === "response_cache") count.hits += 1;
+    this.calls.set(event.step, count);
+  }
+
+  private stepEnded(event: RunEvent, row: Row | null, ended: string): void {
     const usage = (event.data.usage ?? {}) as Usage;
     const seconds = typeof event.data.seconds === "number" ? event.data.seconds : null;
     const tokens = (usage.input_tokens ?? 0) + (usage.output_tokens ?? 0);
     const failure = event.data.failure as { message?: string } | undefined;
-    row?.set(status);
-    row?.came([
-      seconds === null ? "" : figures.seconds(seconds),
-      tokens ? figures.tokens(tokens) : "",
-      usage.cost ? figures.cost(usage.cost) : "",
-      failure?.message ?? String(event.data.cause ?? ""),
-    ]);
+    const calls = this.calls.get(event.step);
+    const cached = ended === "succeeded" && !!calls && calls.hits === calls.all;
+    const status = cached ? "cached" : ended;
+    const outputs = (event.data.outputs ?? {}) as Record<string, unknown>;
+    row?.end(status, event.at, seconds, failure?.message ?? String(event.data.cause ?? ""), outputs);
     this.patch(event.step, {
       status: status as NonNullable<StepPatch["status"]>,
       seconds,
@@ -155,29 +220,43 @@ export class RunLive extends HTMLElement {
   }
 
   private chunk(chunk: Chunk): boolean {
-    const row = this.row(chunk.step);
+    return this.write(chunk, chunk.offset, chunk.text, false);
+  }
+
+  private stream(stream: StreamText): void {
+    this.write(stream, 0, stream.text, true);
+  }
+
+  private write(key: StreamKey, offset: number, text: string, replayed: boolean): boolean {
+    const row = this.row(key.step);
     if (!row) return true;
-    const whole = row.field(chunk).add(chunk.offset, chunk.text);
+    const line = row.field(key);
+    line.replayed ||= replayed;
+    const whole = line.text.add(offset, text);
     this.touched.add(row);
     this.paintSoon();
     return whole;
   }
 
-  private stream(stream: StreamText): void {
-    const row = this.row(stream.step);
-    row?.field(stream).add(0, stream.text);
-    if (row) this.touched.add(row);
-    this.paintSoon();
-  }
-
   private row(path: string): Row | null {
     let row = this.rows.get(path);
     if (!row && this.rows.size < ROWS) {
-      row = new Row(this.titles[node(path)] ?? path);
+      const rank = this.outline.order.indexOf(node(path.split("/")[0] ?? path));
+      row = new Row(this.titleOf(path), rank < 0 ? this.outline.order.length : rank);
+      const { rank: own } = row;
+      const next = [...this.rows.values()].filter((each) => each.rank > own);
+      const first = next.sort((one, other) => one.rank - other.rank)[0];
       this.rows.set(path, row);
-      this.list.append(row.item);
+      this.list.insertBefore(row.item, first?.item ?? null);
     }
     return row ?? null;
+  }
+
+  /** The node's title, with its place in the innermost container: `Retrieve 4`. */
+  private titleOf(path: string): string {
+    const index = /\[(\d+)\]\/[^/]*$/.exec(path)?.[1];
+    const title = this.outline.titles[node(path)] ?? node(path);
+    return index === undefined ? title : `${title} ${Number(index) + 1}`;
   }
 
   private patch(path: string, patch: StepPatch): void {
@@ -186,11 +265,12 @@ export class RunLive extends HTMLElement {
   }
 
   private status(status: string): void {
-    if (status === this.state) return;
+    // What was read while the run ended may be older than its last event.
+    if (status === this.state || FINAL.has(this.state)) return;
     this.state = status;
+    if (FINAL.has(status)) this.dataset.ended = status;
     this.changedSoon();
     this.tell();
-    if (FINAL.has(status)) this.dataset.ended = status;
   }
 
   // What goes out
@@ -199,25 +279,32 @@ export class RunLive extends HTMLElement {
     this.painting ??= setTimeout(() => {
       this.painting = undefined;
       this.paint();
-    }, PAINT);
+    }, Math.max(0, this.due - performance.now()));
   }
 
   private paint(): void {
+    const begin = performance.now();
     const { canvas } = this;
+    const now = Date.now() / 1_000;
     if (this.inPanel) canvas?.status(this.patches);
     this.patches = {};
     for (const row of this.touched) {
-      for (const field of row.fields.values()) {
-        const fresh = field.paint();
-        if (fresh && this.inPanel) canvas?.chunk(node(field.key.step), field.key.field, fresh);
+      for (const line of row.lines) {
+        const fresh = line.paint(now);
+        if (fresh && line.key && this.inPanel) canvas?.chunk(node(line.key.step), line.key.field, fresh);
       }
     }
     this.touched.clear();
-    if (this.scroller && this.follows) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.summary?.list(this.rows);
+    this.summary?.status(this.state);
+    // Hidden by the step that somebody reads it must not scroll what that shows.
+    if (this.checkVisibility()) this.follow?.grew(); // reads the layout, which is most of the cost
+    const end = performance.now();
+    this.due = Math.max(begin + PAINT, end + (SHARE - 1) * (end - begin));
   }
 
   private tick(): void {
-    const now = Date.now() / 1000;
+    const now = Date.now() / 1_000;
     if (FINAL.has(this.state)) return;
     for (const row of this.rows.values()) row.tick(now);
     for (const each of document.querySelectorAll<HTMLElement>("[data-since]")) {
@@ -226,25 +313,19 @@ export class RunLive extends HTMLElement {
   }
 
   private changedSoon(): void {
+    const wait = Math.max(0, this.told + CHANGED - performance.now());
     this.telling ??= setTimeout(() => {
       this.telling = undefined;
-      this.dispatchEvent(new CustomEvent("run-changed", { bubbles: true, detail: { status: this.state } }));
-    }, CHANGED);
+      this.told = performance.now();
+      const detail = { run: this.dataset.run, status: this.state };
+      this.dispatchEvent(new CustomEvent("run-changed", { bubbles: true, detail }));
+    }, wait);
   }
 
   private tell(): void {
-    const word = WORDS[this.state] ?? this.state.charAt(0).toUpperCase() + this.state.slice(1);
-    const said = document.createElement("span");
-    said.textContent = word;
-    const places = [this.querySelector("[data-part=status]")];
-    if (this.inPanel) places.push(document.getElementById("run-status"));
-    for (const place of places) {
-      place?.classList.add("status");
-      place?.replaceChildren(glyph(GLYPHS[this.state] ?? "queued"), said.cloneNode(true));
-    }
-    const stop = this.querySelector<HTMLButtonElement>("[data-part=stop]");
-    if (stop && this.state === "cancelling") stop.disabled = true;
-    if (stop && FINAL.has(this.state)) stop.remove();
+    const place = this.querySelector("[data-part=status]");
+    if (place) place.textContent = word(this.state);
+    this.summary?.status(this.state);
   }
 
   private connection(word: string): void {
@@ -253,12 +334,19 @@ export class RunLive extends HTMLElement {
   }
 }
 
-function said(tag: string, css: string, text: string, role = ""): HTMLElement {
-  const made = document.createElement(tag);
-  made.className = css;
-  made.textContent = text;
-  if (role) made.setAttribute("role", role);
-  return made;
+/** Finished text settles to one line; a click shows all of it. */
+function open(target: Element): void {
+  if (target.closest("a, button") || getSelection()?.toString()) return;
+  target.closest(".run-line:not([data-live])")?.toggleAttribute("data-open");
+}
+
+/** Whether the answer got there. */
+async function answer(url: string, path: string, approved: string): Promise<boolean> {
+  const body = new URLSearchParams({ path, approved });
+  const headers = { "X-CSRFToken": csrfToken() };
+  const came = await fetch(url, { method: "POST", body, headers }).catch(() => null);
+  if (!came?.ok) toast("The answer was not taken. Open the run to see why.", "failed");
+  return came?.ok ?? false;
 }
 
 /** The node of a step: the last part of its path, `each[3]/retrieve`. */

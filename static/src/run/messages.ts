@@ -48,9 +48,26 @@ export type Frame =
 export interface Worker {
   number: number;
   state: string;
-  run_id: string | null;
+  pid: number;
+  /** Empty when there is none, or when it is not the person's to see; `held` says that there is one. */
+  run_id: string;
+  step: string;
+  held: boolean;
   calls: number;
   age: number;
+  /** Bytes; null where the system does not say. */
+  memory: number | null;
+}
+
+/** A worker that is no more. */
+export interface Ended {
+  number: number;
+  pid: number;
+  why: string;
+  lost: boolean;
+  calls: number;
+  age: number;
+  at: number;
 }
 
 export interface Pool {
@@ -61,6 +78,11 @@ export interface Pool {
   lost: number;
   started: number;
   workers: Worker[];
+  /** Calls of each `span` seconds, the oldest first. */
+  recent: number[];
+  span: number;
+  /** The last one first. */
+  ends: Ended[];
 }
 
 export const FINAL = new Set(["succeeded", "failed", "cancelled"]);

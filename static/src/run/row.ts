@@ -1,146 +1,244 @@
-/** One step of a run that goes on: its state, and what its calls have written, field by field. */
+/** One step of a run that goes on: a line for each field that it writes, with name, text and time. */
 
-import { glyph } from "../site/toasts";
 import * as figures from "../canvas/figures";
+import { FieldText, Rate } from "./fieldtext";
+import { said, state, value } from "./looks";
 import type { StreamKey } from "./messages";
 
-/** Characters of a stream that are kept on the page; all of it is on the step's page. */
+/** Characters of a stream that are kept on the page (all of it is on the step's page), and lines of a step. */
 const KEPT = 8_000;
+const LINES = 10;
 
-export const GLYPHS: Record<string, string> = {
-  queued: "queued",
-  running: "running",
-  waiting: "waiting",
-  suspended: "waiting",
-  cancelling: "running",
-  succeeded: "ok",
-  failed: "failed",
-  cancelled: "cancelled",
-  skipped: "skipped",
-};
+export class Line {
+  readonly item = said("div", "run-line stream");
+  readonly text = new FieldText();
+  key: StreamKey | null = null;
+  private readonly rate = new Rate();
+  /** What comes next was written before the page looked: it says nothing about speed. */
+  replayed = false;
+  closed = false;
+  private first: number | undefined;
+  private last = 0;
+  private readonly state = said("span", "state");
+  private readonly name = document.createElement("code");
+  private readonly box = said("div", "text");
+  private readonly words = document.createElement("span");
+  private readonly figure = said("span", "figure");
 
-export class Field {
-  length = 0;
-  private waiting = "";
-  readonly box = document.createElement("div");
-  private readonly text = document.createElement("span");
-
-  constructor(readonly key: StreamKey) {
-    const name = document.createElement("code");
-    name.textContent = key.field;
-    const clip = document.createElement("div");
-    clip.className = "text";
-    clip.append(this.text);
-    this.box.className = "stream";
-    this.box.append(name, clip);
+  constructor(title: string) {
+    const name = said("span", "of trunc", title);
+    name.title = title;
+    this.box.tabIndex = 0;
+    this.box.append(this.words);
+    this.item.append(this.state, name, this.name, this.box, this.figure);
   }
 
-  /** False when what comes before this piece is missing. */
-  add(offset: number, text: string): boolean {
-    if (offset > this.length) return false;
-    const fresh = text.slice(this.length - offset);
-    this.waiting += fresh;
-    this.length += fresh.length;
-    return true;
+  set field(name: string) {
+    this.name.textContent = name;
+    this.name.title = name;
+  }
+
+  set status(status: string) {
+    this.item.dataset.status = status;
+    this.state.replaceChildren(...state(status));
+  }
+
+  set live(is: boolean) {
+    this.item.toggleAttribute("data-live", is);
+  }
+
+  get live(): boolean {
+    return this.item.hasAttribute("data-live");
   }
 
   /** Appends what has come since the last paint, and says it. */
-  paint(): string {
-    const fresh = this.waiting;
+  paint(now: number): string {
+    const fresh = this.text.take();
     if (!fresh) return "";
-    this.waiting = "";
-    this.text.append(fresh);
-    while (this.text.childNodes.length > 1 && (this.text.textContent?.length ?? 0) > KEPT) {
-      this.text.firstChild?.remove();
+    if (!this.replayed) {
+      this.rate.add(now, fresh.length);
+      this.first ??= now;
+      this.last = now;
+    }
+    this.replayed = false;
+    this.words.append(fresh);
+    while (this.words.childNodes.length > 1 && (this.words.textContent?.length ?? 0) > KEPT) {
+      this.words.firstChild?.remove();
     }
     return fresh;
   }
 
+  /** What the field came to, in place of what was streamed. */
+  settle(of: unknown): void {
+    this.live = false;
+    if (of !== null && of !== undefined) this.words.replaceChildren(...value(of));
+  }
+
+  says(text: string, css = ""): void {
+    this.words.replaceChildren(said("span", css, text));
+  }
+
+  /** Another field is written now. How long this one took is known when it was seen from its beginning. */
+  close(): void {
+    this.live = false;
+    this.closed = true;
+    this.status = "succeeded";
+    const took = this.last - (this.first ?? this.last);
+    this.figures = took > 0.05 ? figures.seconds(took) : "";
+  }
+
+  adds(nodes: Node[]): void {
+    if (!nodes.length) return;
+    const row = said("span", "ways");
+    row.append(...nodes);
+    this.words.append(row);
+  }
+
+  set figures(text: string) {
+    if (this.figure.textContent !== text) this.figure.textContent = text;
+  }
+
+  tick(now: number, elapsed: number): void {
+    const rate = this.live ? Math.round(this.rate.at(now)) : 0;
+    this.figures = rate > 0 ? `${rate} tok/s` : figures.seconds(elapsed);
+  }
+
   part(why: string): void {
-    this.box.dataset.partial = "";
-    this.box.title = why;
+    this.live = false;
+    this.item.dataset.partial = "";
+    this.item.title = why;
   }
 }
 
 export class Row {
   readonly item = document.createElement("li");
-  readonly fields = new Map<string, Field>();
+  readonly lines: Line[] = [];
   status = "running";
-  private readonly state = document.createElement("span");
-  private readonly backend = document.createElement("span");
-  private readonly figures = document.createElement("span");
-  private readonly streams = document.createElement("div");
-  private startedAt = 0;
+  backend = "";
+  figures = "";
+  startedAt = 0;
 
-  constructor(title: string) {
-    const name = document.createElement("span");
-    name.className = "trunc strong";
-    name.textContent = title;
-    const head = document.createElement("div");
-    head.className = "row";
-    this.state.className = "state";
-    this.backend.className = "be";
-    this.backend.hidden = true;
-    this.figures.className = "figures";
-    head.append(this.state, name, this.backend, this.figures);
-    this.item.append(head, this.streams);
+  constructor(
+    readonly title: string,
+    readonly rank: number,
+  ) {
+    this.item.className = "run-step";
+    this.add();
     this.set("running");
   }
 
   start(at: number): void {
     this.startedAt = at;
     this.set("running");
-    this.figures.textContent = "";
   }
 
   set(status: string): void {
     this.status = status;
     this.item.dataset.status = status;
-    const said = document.createElement("span");
-    said.className = "sr";
-    said.textContent = status;
-    this.state.replaceChildren(glyph(GLYPHS[status] ?? "queued"), said);
+    for (const line of this.lines) {
+      const done = line.closed && status === "running";
+      if (!done && !("partial" in line.item.dataset)) line.status = status;
+    }
   }
 
-  routed(backend: string): void {
-    this.backend.hidden = !["native", "dspy"].includes(backend);
-    this.backend.dataset.be = backend;
-    this.backend.textContent = backend;
+  /** A person is asked. */
+  asks(question: string, ways: Node[]): void {
+    this.set("waiting");
+    const [line] = this.lines;
+    line?.says(question, "strong");
+    line?.adds(ways);
   }
 
-  came(words: string[]): void {
-    this.figures.textContent = words.filter(Boolean).join(" · ");
+  answered(word: string, by: string): void {
+    this.set("running");
+    this.lines[0]?.says(by ? `${word} by ${by}` : word, "muted");
   }
 
+  /** The step is over. `outputs` are its values by port; those that were aside are null. */
+  end(status: string, at: number, seconds: number | null, why: string, outputs: Record<string, unknown>): void {
+    for (const line of this.lines) line.live = false;
+    if (this.backend) {
+      for (const [name, of] of Object.entries(outputs)) this.named(name).settle(of);
+    }
+    this.set(status);
+    const last = this.lines.at(-1);
+    if (why) (last?.key ? this.add() : last)?.says(why, status === "failed" ? "err" : "muted");
+    const shown = seconds ?? (this.startedAt ? Math.max(0, at - this.startedAt) : null);
+    this.figures = shown === null ? "" : figures.seconds(shown);
+    const end = this.lines.at(-1);
+    if (end) end.figures = this.figures;
+    if (why) this.set(status);
+  }
+
+  /** Of what is live the text's rate, else how long the step takes. */
   tick(now: number): void {
-    if (this.status === "running" && this.startedAt) {
-      this.figures.textContent = figures.seconds(Math.max(0, now - this.startedAt));
-    }
+    if (this.status !== "running" || !this.startedAt) return;
+    const line = this.lines.find((each) => each.live) ?? this.lines.at(-1);
+    line?.tick(now, Math.max(0, now - this.startedAt));
   }
 
-  field(key: StreamKey): Field {
-    const id = `${key.epoch}/${key.attempt}/${key.call}/${key.field}`;
-    let field = this.fields.get(id);
-    if (!field) {
-      field = new Field(key);
-      for (const other of this.fields.values()) {
-        if (other.key.epoch < key.epoch) other.part("From before the run was resumed");
-      }
-      this.fields.set(id, field);
-      this.streams.append(field.box);
+  field(key: StreamKey): Line {
+    const known = this.lines.find((line) => line.key && same(line.key, key));
+    const line = known ?? this.fresh(key);
+    if (!line.live && this.status === "running" && !("partial" in line.item.dataset)) {
+      for (const other of this.lines) if (other.live) other.close();
+      line.live = true;
     }
-    return field;
+    return line;
   }
 
   attemptFailed(attempt: number): void {
-    for (const field of this.fields.values()) {
-      if (field.key.attempt === attempt) field.part("This attempt failed");
+    for (const line of this.lines) {
+      if (line.key?.attempt === attempt) this.partial(line, "This attempt failed");
     }
   }
 
   retract(attempt: number, call: number, why: string): void {
-    for (const field of this.fields.values()) {
-      if (field.key.attempt === attempt && field.key.call === call) field.part(why);
+    for (const line of this.lines) {
+      if (line.key?.attempt === attempt && line.key.call === call) this.partial(line, why);
     }
   }
+
+  private fresh(key: StreamKey): Line {
+    for (const line of this.lines) {
+      if (line.key && line.key.epoch < key.epoch) {
+        this.partial(line, "From before the run was resumed");
+      }
+    }
+    const line = this.lines.find((each) => !each.key) ?? this.add();
+    line.key = key;
+    line.field = key.field;
+    while (this.lines.length > LINES) this.lines.shift()?.item.remove();
+    return line;
+  }
+
+  private named(name: string): Line {
+    const whole = this.lines.filter((line) => !("partial" in line.item.dataset));
+    const line = whole.findLast((each) => each.key?.field === name) ?? whole.find((each) => !each.key) ?? this.add();
+    line.key ??= { epoch: 0, step: "", attempt: 0, call: 0, field: name };
+    line.field = name;
+    return line;
+  }
+
+  private partial(line: Line, why: string): void {
+    line.part(why);
+    line.status = "failed";
+  }
+
+  private add(): Line {
+    const line = new Line(this.title);
+    line.status = this.status;
+    this.lines.push(line);
+    this.item.append(line.item);
+    return line;
+  }
+}
+
+function same(one: StreamKey, other: StreamKey): boolean {
+  return (
+    one.field === other.field &&
+    one.call === other.call &&
+    one.attempt === other.attempt &&
+    one.epoch === other.epoch
+  );
 }
