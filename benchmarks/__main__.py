@@ -10,7 +10,10 @@ import argparse
 from benchmarks import report
 from benchmarks.measure import measure
 
-NAMES = ("signature", "engine", "native", "bridge", "fast_tests", "install")
+NAMES = (
+    *("signature", "engine", "native", "parity", "splitter", "router", "bridge", "dspy_step"),
+    *("embedded", "streaming", "watchers", "editor", "pages", "fast_tests", "install"),
+)
 
 
 def main() -> int:

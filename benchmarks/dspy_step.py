@@ -1,0 +1,208 @@
+"""What a DSPy step costs beside the model: `dspy.Predict` in a worker, its LM call through the gateway of
+the host. The gateway's model answers at once, so all of it is overhead.
+
+The peer is the same Predict in a plain process with `dspy.LM` and its own HTTP client (no litellm: DSPy
+3.4 needs none), its caches and history off, against a server on loopback that answers at once. A second
+figure has the gateway ask that same server over HTTP.
+"""
+
+import asyncio
+import gc
+import json
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspex-bench-"))
+
+from benchmarks.report import Report
+from pipelines.graph.graph import Node
+from pipelines.graph.kinds.predict import Predict
+from pipelines.graph.policy import StepPolicy
+from runner.bridge.executor import DSPyExecutor
+from runner.bridge.pool import Pool, PoolSettings
+from runner.engine.events import Chunk, EventType
+from runner.engine.executor import Call
+from runner.lm.gateway import Gateway
+from runner.lm.types import LMProfile
+
+SIGNATURE = "question, context: list[str] -> answer, keywords: list[str]"
+INPUTS = {"question": "What is DSPy?", "context": ["DSPy is a framework.", "It has optimizers."]}
+ANSWER = {"answer": "A framework.", "keywords": '["dspy", "framework"]'}
+TEXT = "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in ANSWER.items())
+TEXT += "[[ ## completed ## ]]"
+RUNS = 100
+ROUNDS = 9
+
+type Ask = Callable[[], Awaitable[object]]
+
+
+class Deaf:
+    """An observer that hears nothing."""
+
+    def chunk(self, chunk: Chunk) -> None: ...
+
+    def event(self, type_: EventType, call: Call, data: dict[str, Any]) -> None: ...
+
+
+def run(report: Report) -> None:
+    asyncio.run(_compare(report))
+
+
+async def _compare(report: Report) -> None:
+    async with _server() as base_url, _step(base_url) as steps:
+        askers = {**steps, "dspy.LM": _dspy(base_url)}
+        for ask in askers.values():
+            await _us(ask)  # warms caches up
+        gc.collect()
+        gc.freeze()
+        seen: dict[str, list[float]] = {name: [] for name in askers}
+        for _ in range(ROUNDS):
+            for name, ask in askers.items():
+                seen[name].append(await _us(ask))
+    found = {name: statistics.median(values) for name, values in seen.items()}
+    peer = ("dspy.LM over HTTP", found["dspy.LM"])
+    report("dspy_step_us", found["gateway"], "us", *peer)
+    report("dspy_step_over_http_us", found["gateway over HTTP"], "us", *peer)
+
+
+async def _us(ask: Ask) -> float:
+    seen = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        await ask()
+        seen.append(time.perf_counter() - started)
+    return statistics.median(seen) * 1e6
+
+
+@asynccontextmanager
+async def _step(base_url: str) -> AsyncIterator[dict[str, Ask]]:
+    """A predict node on DSPy, by what its LM profile leads to."""
+    scripted = LMProfile(name="scripted", adapter="scripted", settings={"answers": (TEXT,)})
+    remote = LMProfile(
+        name="remote",
+        adapter="openai_compatible",
+        model="bench",
+        base_url=base_url,
+        api_key="none",
+        private_network=True,
+    )
+    gateway = Gateway({p.name: p for p in (scripted, remote)}, default="scripted")
+    pool = Pool(PoolSettings(size=1, spares=0))
+    executor = DSPyExecutor(pool, gateway)
+
+    def asking(profile: str) -> Ask:
+        async def ask() -> object:
+            config = Predict(signature=SIGNATURE, lm=profile)
+            call = Call(
+                run_id="bench",
+                path="n",
+                attempt=1,
+                node=Node(id="n", kind="predict"),
+                config=config,
+                policy=StepPolicy(),
+                inputs=INPUTS,
+                observer=Deaf(),
+            )
+            return await executor.execute(call)
+
+        return ask
+
+    try:
+        expected = {"answer": ANSWER["answer"], "keywords": json.loads(ANSWER["keywords"])}
+        for profile in ("scripted", "remote"):
+            assert await asking(profile)() == expected
+        yield {"gateway": asking("scripted"), "gateway over HTTP": asking("remote")}
+    finally:
+        await pool.aclose()
+        await gateway.aclose()
+
+
+def _dspy(base_url: str) -> Ask:
+    import dspy
+
+    dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
+    lm = dspy.LM("openai/bench", api_base=base_url, api_key="none", num_retries=0, cache=False)
+    dspy.configure(lm=lm, disable_history=True)
+    predict = dspy.Predict(SIGNATURE)
+
+    async def ask() -> object:
+        return predict(**INPUTS)
+
+    return ask
+
+
+# The server on loopback
+
+
+@asynccontextmanager
+async def _server() -> AsyncIterator[str]:
+    """Answers every chat completion at once, in a process of its own."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        port = await asyncio.to_thread(ours.recv)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.kill()
+        process.join()
+
+
+def _serve(told: Connection) -> None:
+    asyncio.run(_serve_forever(told))
+
+
+async def _serve_forever(told: Connection) -> None:
+    server = await asyncio.get_running_loop().create_server(_Completions, "127.0.0.1", 0)
+    told.send(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
+class _Completions(asyncio.Protocol):
+    """HTTP/1.1 with keep-alive: as little of it as the two clients use."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._rest += data
+        while (end := self._rest.find(b"\r\n\r\n")) >= 0:
+            head = self._rest[:end].lower()
+            at = head.find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n")[0]) if at >= 0 else 0
+            if len(self._rest) < end + 4 + length:
+                return
+            body = self._rest[end + 4 : end + 4 + length]
+            self._rest = self._rest[end + 4 + length :]
+            self._transport.write(
+                _streamed() if b'"stream":true' in body.replace(b" ", b"") else _WHOLE
+            )
+
+
+def _response(kind: str, body: str) -> bytes:
+    return (
+        f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
+
+
+_USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+_MESSAGE = {"role": "assistant", "content": TEXT}
+_CHOICE = {"index": 0, "finish_reason": "stop", "message": _MESSAGE}
+_BASE = {"id": "1", "object": "chat.completion", "created": 1, "model": "bench"}
+_WHOLE = _response("application/json", json.dumps({**_BASE, "choices": [_CHOICE], "usage": _USAGE}))
+
+
+def _streamed() -> bytes:
+    delta = {"index": 0, "delta": _MESSAGE, "finish_reason": "stop"}
+    events = ({"choices": [delta]}, {"choices": [], "usage": _USAGE})
+    lines = [f"data: {json.dumps({**_BASE, **event})}\n\n" for event in events]
+    return _response("text/event-stream", "".join([*lines, "data: [DONE]\n\n"]))
