@@ -1,8 +1,12 @@
-"""A provider on loopback that speaks chat completions with server-sent events, faults included."""
+"""A provider on loopback that speaks the wire formats of real ones, with server-sent events and faults.
+
+What it sends was written down from the providers' own references: chat completions and responses as in
+OpenAI's, messages as in Anthropic's.
+"""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +44,137 @@ def streamed(*deltas: str, finish: str = "stop", **reply: Any) -> Reply:
     events = [chunk(delta) for delta in deltas] + [chunk(finish=finish)]
     events.append({"model": "fake-1", "choices": [], "usage": USAGE})
     return Reply(parts=[*map(event, events), event("[DONE]")], **reply)
+
+
+def _named(data: dict[str, Any]) -> bytes:
+    """An event under its type's name, as the responses and messages APIs have it."""
+    return f"event: {data['type']}\n".encode() + event(data)
+
+
+def responses_streamed(*deltas: str, **reply: Any) -> Reply:
+    """The events of a response that was completed."""
+    item = {"type": "message", "role": "assistant", "content": []}
+    text = {"type": "output_text", "text": "".join(deltas), "annotations": []}
+    done = {"type": "response.completed", "response": a_response([item | {"content": [text]}])}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": a_response([], status="in_progress")},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        *({"type": "response.output_text.delta", "delta": delta} for delta in deltas),
+        {"type": "response.output_text.done", "text": "".join(deltas)},
+        done,
+    ]
+    return Reply(parts=[_named(each) for each in events], **reply)
+
+
+def a_response(output: list[Any], **fields: Any) -> dict[str, Any]:
+    usage = {
+        "input_tokens": 7,
+        "input_tokens_details": {"cached_tokens": 2},
+        "output_tokens": 5,
+        "output_tokens_details": {"reasoning_tokens": 1},
+        "total_tokens": 12,
+    }
+    given = {"id": "resp_1", "object": "response", "model": "fake-1", "status": "completed"}
+    return given | {"output": output, "usage": usage, "error": None} | fields
+
+
+def messages_streamed(
+    *deltas: str, stop: str = "end_turn", blocks: Iterable[dict[str, Any]] = (), **reply: Any
+) -> Reply:
+    """The events of a message: a block of text, after `blocks` as they are."""
+    usage = {"input_tokens": 5, "cache_read_input_tokens": 2, "output_tokens": 1}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    start = message | {"model": "fake-1", "stop_reason": None, "usage": usage}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": start},
+        {"type": "ping"},
+        *blocks,
+        {
+            "type": "content_block_start",
+            "index": 9,
+            "content_block": {"type": "text", "text": ""},
+        },
+        *(
+            {
+                "type": "content_block_delta",
+                "index": 9,
+                "delta": {"type": "text_delta", "text": text},
+            }
+            for text in deltas
+        ),
+        {"type": "content_block_stop", "index": 9},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": stop, "stop_sequence": None},
+            "usage": {"output_tokens": 5},
+        },
+        {"type": "message_stop"},
+    ]
+    return Reply(parts=[_named(each) for each in events], **reply)
+
+
+def block(index: int, start: dict[str, Any], *deltas: dict[str, Any]) -> list[dict[str, Any]]:
+    """The events of one content block of a message."""
+    return [
+        {"type": "content_block_start", "index": index, "content_block": start},
+        *({"type": "content_block_delta", "index": index, "delta": each} for each in deltas),
+        {"type": "content_block_stop", "index": index},
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One provider API: the profile that speaks it, and its replies."""
+
+    adapter: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    path: str
+    key_header: str
+    streamed: Callable[..., Reply]
+    whole: dict[str, Any]
+    """The body of an answer `all` that is not streamed."""
+    error_event: dict[str, Any]
+    """A rate limit, reported inside a stream."""
+
+
+_WHOLE_TEXT = {"type": "output_text", "text": "all"}
+DIALECTS = {
+    "chat_completions": Dialect(
+        adapter="openai_compatible",
+        path="/v1/chat/completions",
+        key_header="authorization",
+        streamed=streamed,
+        whole={
+            "model": "fake-1",
+            "choices": [{"message": {"content": "all"}, "finish_reason": "stop"}],
+            "usage": USAGE,
+        },
+        error_event={"error": {"message": "slow", "code": 429}},
+    ),
+    "responses": Dialect(
+        adapter="openai_compatible",
+        settings={"api": "responses"},
+        path="/v1/responses",
+        key_header="authorization",
+        streamed=responses_streamed,
+        whole=a_response([{"type": "message", "content": [_WHOLE_TEXT]}]),
+        error_event={"type": "error", "code": "rate_limit_exceeded", "message": "slow"},
+    ),
+    "messages": Dialect(
+        adapter="anthropic",
+        path="/v1/messages",
+        key_header="x-api-key",
+        streamed=messages_streamed,
+        whole={
+            "type": "message",
+            "model": "fake-1",
+            "content": [{"type": "text", "text": "all"}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 7, "output_tokens": 5},
+        },
+        error_event={"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}},
+    ),
+}
 
 
 def failed(status: int, error: Any = None, **headers: str) -> Reply:

@@ -1,6 +1,6 @@
 """What tests of runs are made of: people, runs, a recorder and a dispatcher on fake backends."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from runner.engine.execute import Execution
 from runner.engine.fake import FakeExecutor, Work
 from runner.engine.plan import plan
 from runner.live import Publisher
+from runner.lm.budget import Budget
 from runner.models import Run
 from runner.recorder import DatabaseThread, Recorder, RunState
 from tests.graphs import chain
@@ -107,7 +108,15 @@ class FakeHosts:
         yield self
 
     async def run(
-        self, graph: Graph, inputs: Mapping[str, Any], *, run_id: str, **options: Any
+        self,
+        graph: Graph,
+        inputs: Mapping[str, Any],
+        *,
+        run_id: str,
+        budgets: Sequence[Budget] = (),
+        tools: object = None,
+        run_code: object = None,
+        **options: Any,
     ) -> None:
         executors = (self.executor,)
         await Execution(plan(graph), run_id=run_id, executors=executors, **options).run(inputs)

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -35,6 +37,11 @@ class Server:
     address: str
     sign_in: str
     environment: dict[str, str]
+    process: "subprocess.Popen[str]"
+
+    @property
+    def port(self) -> str:
+        return self.address.rpartition(":")[2]
 
     def manage(self, code: str) -> str:
         """What a piece of Python says in the server's installation."""
@@ -53,10 +60,16 @@ def scripts() -> None:
 
 @pytest.fixture(scope="session")
 def server(scripts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    data = str(tmp_path_factory.mktemp("data"))
-    environment = {**os.environ, "DSPEX_DATA_DIR": data, "DSPEX_ORIGINS": ""}
+    with serving(tmp_path_factory.mktemp("data")) as server:
+        yield server
+
+
+@contextmanager
+def serving(data: Path, *options: str) -> Iterator[Server]:
+    """A server on this data directory, until the end of the block or until it is killed in it."""
+    environment = {**os.environ, "DSPEX_DATA_DIR": str(data), "DSPEX_ORIGINS": ""}
     with subprocess.Popen(
-        [sys.executable, "manage.py", "up"],
+        [sys.executable, "manage.py", "up", *options],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -65,7 +78,12 @@ def server(scripts: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     ) as process:
         try:
             found = _address_in(process)
-            yield Server(address=found.group(1), sign_in=found.group(0), environment=environment)
+            yield Server(
+                address=found.group(1),
+                sign_in=found.group(0),
+                environment=environment,
+                process=process,
+            )
         finally:
             process.terminate()
             process.wait(timeout=START)
@@ -90,6 +108,10 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def signed_in(server: Server, browser: Browser) -> Any:
     """What a browser remembers of whoever opened the printed address."""
+    return sign_in(server, browser)
+
+
+def sign_in(server: Server, browser: Browser) -> Any:
     context = browser.new_context()
     page = context.new_page()
     page.goto(server.sign_in)
@@ -101,32 +123,55 @@ def signed_in(server: Server, browser: Browser) -> Any:
 
 @pytest.fixture
 def context(server: Server, browser: Browser, signed_in: Any) -> Iterator[BrowserContext]:
-    context = browser.new_context(
-        base_url=server.address, storage_state=signed_in, viewport={"width": 1440, "height": 900}
-    )
-    context.set_default_timeout(10_000)
+    context = tabs(server, browser, signed_in)
     yield context
     context.close()
 
 
+def tabs(server: Server, browser: Browser, state: Any, **options: Any) -> BrowserContext:
+    """A browser of its own, as far as the site can tell."""
+    options = {"viewport": {"width": 1440, "height": 900}, **options}
+    context = browser.new_context(base_url=server.address, storage_state=state, **options)
+    context.set_default_timeout(10_000)
+    context.add_init_script(TELL_VIOLATIONS)
+    return context
+
+
+TELL_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`The policy was broken: ${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """A tab in which nothing may go wrong unseen: no error of a script, none of the policy."""
+    """A tab in which nothing may go wrong unseen: no error of a script, nothing against the policy,
+    no request to another site."""
     page = context.new_page()
     wrong = watch(page)
     yield page
     assert wrong == []
 
 
-def watch(page: Page) -> list[str]:
+def watch(page: Page, *expected: str) -> list[str]:
+    """What goes wrong in a tab from now on, but for what contains one of `expected`."""
     wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    expected = ("ERR_INTERNET_DISCONNECTED", *expected)
+
+    def tell(text: str) -> None:
+        if not any(each in text for each in expected):
+            wrong.append(text)
+
+    page.on("pageerror", lambda error: tell(str(error)))
     page.on(
         "console",
-        lambda said: (
-            wrong.append(said.text)
-            if said.type == "error" and "ERR_INTERNET_DISCONNECTED" not in said.text
-            else None
-        ),
+        lambda said: said.type == "error" and tell(f"{said.text} ({said.location['url']})"),
     )
+    page.on("request", lambda request: _is_here(request.url) or tell(f"asked {request.url}"))
+    page.on("websocket", lambda socket: _is_here(socket.url) or tell(f"asked {socket.url}"))
     return wrong
+
+
+def _is_here(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("data", "blob") or parts.hostname == "127.0.0.1"

@@ -2,6 +2,9 @@
 
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -180,7 +183,7 @@ def test_a_copy_of_nodes_is_pasted_with_its_edges(page: Page) -> None:
     page.keyboard.press("Control+d")
     expect(node(page, "sort_2")).to_be_visible()
     saved(page, 1)
-    expect(page.locator("pipeline-canvas .react-flow__edge")).to_have_count(6)
+    expect(page.locator("pipeline-canvas .react-flow__edge")).to_have_count(4)
 
 
 def test_what_is_archived_can_be_taken_out_again(page: Page) -> None:
@@ -198,47 +201,304 @@ def test_what_is_archived_can_be_taken_out_again(page: Page) -> None:
     expect(page.locator("#save-state")).to_be_visible()
 
 
-def test_a_second_tab_that_is_behind_overwrites_nothing(
-    page: Page, server: Server, browser: Browser, context: BrowserContext
+def test_what_somebody_else_does_is_there_at_once(
+    page: Page, server: Server, browser: Browser
+) -> None:
+    address = new_pipeline(page)
+    with opened_by(server, browser, "maya", address) as other:
+        expect(page.locator("#people")).to_have_text("ML")
+        choose(other, "template")
+        expect(node(page, "template")).to_contain_text("Maya")
+        other.locator("#inspector [name=label]").fill("Write it up")
+        expect(node(page, "template")).to_contain_text("Write it up")
+        saved(page, 1)
+        other.locator("#inspector").get_by_role("button", name="Remove").click()
+        expect(node(page, "template")).to_have_count(0)
+        expect(page.locator("#problem-count")).to_have_text("1")
+        node(page, "colbert").hover()
+        node(other, "search").click()
+        other.keyboard.press("Shift+ArrowRight")
+        saved(page, 3)
+        assert place(page, "search") == place(other, "search")
+    expect(page.locator("#people")).to_have_text("")
+    expect(page.locator(".pc-who")).to_have_count(0)
+
+
+def test_two_tabs_of_one_person_follow_each_other_without_a_socket(
+    page: Page, context: BrowserContext
+) -> None:
+    address = new_pipeline(page)
+    other = context.new_page()
+    other.route_web_socket(re.compile("/ws/live/"), lambda socket: socket.close())
+    other.goto(address)
+    expect(node(other, "input")).to_be_visible()
+    choose(page, "template")
+    page.locator("#inspector [name=label]").fill("Seen by polling")
+    expect(node(other, "template")).to_contain_text("Seen by polling")
+    expect(page.locator("#people")).to_have_text("")
+
+
+def test_who_types_over_what_somebody_else_has_changed_overwrites_nothing(
+    page: Page, server: Server, browser: Browser
 ) -> None:
     address = new_pipeline(page)
     choose(page, ANALYSE)
-    other = person(server, browser, "maya", address).new_page()
-    wrong = watch(other)
-    other.goto(address)
-    choose(other, ANALYSE)
-    other.locator("#inspector [name=label]").fill("By Maya")
-    saved(other, 1)
-    page.locator("#inspector [name=label]").fill("By me")
-    banner = page.get_by_role("alert")
-    expect(banner).to_contain_text("Maya Lind saved rev 1 while you edited rev 0.")
-    expect(page.locator("#save-state")).to_have_text("Conflict, 1 of your edits kept here")
-    banner.get_by_role("button", name="See both").click()
-    expect(banner).to_contain_text("By me")
-    expect(node(page, ANALYSE)).to_contain_text("By Maya")
-    page.reload()
-    banner.get_by_role("button", name="Use mine").click()
-    expect(node(page, ANALYSE)).to_contain_text("By me")
-    saved(page, 2)
-    assert wrong == []
-    other.context.close()
+    mine = page.locator("#inspector [name=label]")
+    mine.focus()
+    with opened_by(server, browser, "maya", address) as other:
+        choose(other, ANALYSE)
+        other.locator("#inspector [name=label]").fill("By Maya")
+        saved(other, 1)
+        expect(node(page, ANALYSE)).to_contain_text("By Maya")
+        expect(mine).to_have_value("Analyse")  # nothing moves under somebody's hands
+        mine.fill("By me")
+        banner = page.get_by_role("alert")
+        expect(banner).to_contain_text("Maya Lind saved rev 1 while you edited rev 0.")
+        expect(page.locator("#save-state")).to_have_text("Conflict, 1 of your edits kept here")
+        banner.get_by_role("button", name="See both").click()
+        expect(banner).to_contain_text("By me")
+        expect(node(page, ANALYSE)).to_contain_text("By Maya")
+        page.reload()
+        banner.get_by_role("button", name="Use mine").click()
+        expect(node(other, ANALYSE)).to_contain_text("By me")
+        saved(page, 2)
 
 
 def test_a_refused_edit_can_be_kept_as_a_copy(page: Page, server: Server, browser: Browser) -> None:
     address = new_pipeline(page)
     choose(page, ANALYSE)
-    other = person(server, browser, "maya", address).new_page()
-    other.goto(address)
-    choose(other, ANALYSE)
-    other.keyboard.press("Delete")
-    saved(other, 1)
+    page.route(re.compile("/operations/"), lambda route: route.abort("internetdisconnected"))
     page.locator("#inspector [name=label]").fill("By me")
+    expect(page.locator("#save-state")).to_have_text("Offline, 1 edit kept here")
+    with opened_by(server, browser, "maya", address) as other:
+        choose(other, ANALYSE)
+        other.locator("#inspector").get_by_role("button", name="Remove").click()
+        saved(other, 1)
+    page.unroute(re.compile("/operations/"))
+    page.evaluate("dispatchEvent(new Event('online'))")
     banner = page.get_by_role("alert")
     banner.get_by_role("button", name="Keep mine as a copy").click()
     page.locator(".toast").get_by_role("button", name="Open").click()
     page.wait_for_url(lambda url: url != address)
     expect(node(page, ANALYSE)).to_contain_text("By me")
-    other.context.close()
+
+
+def test_a_version_is_published_looked_at_and_gone_back_to(page: Page) -> None:
+    address = new_pipeline(page)
+    page.get_by_role("button", name="Publish v1").click()
+    page.get_by_label("What is new").fill("The first one")
+    page.get_by_role("dialog").get_by_role("button", name="Publish v1").click()
+    expect(page.get_by_role("button", name="Publish v2")).to_be_visible()
+    choose(page, "template")
+    page.keyboard.press("Delete")
+    expect(node(page, "template")).to_have_count(0)
+    page.get_by_role("button", name="History").click()
+    history = page.locator("#history-panel")
+    expect(history).to_contain_text("Removed template")
+    history.get_by_role("link", name="Open v1").click()
+    expect(node(page, "template")).to_be_visible()
+    expect(page.locator(".banner")).to_contain_text("The first one")
+    node(page, "template").click()
+    expect(page.locator("#inspector [name=label]")).to_have_attribute("readonly", "")
+    page.keyboard.press("Delete")
+    expect(node(page, "template")).to_be_visible()
+    page.get_by_role("button", name="Restore v1").click()
+    page.wait_for_url(address)
+    expect(node(page, "template")).to_be_visible()
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(node(page, "template")).to_have_count(0)
+    saved(page, 3)
+
+
+def test_the_draft_is_taken_back_from_the_history_beside_it(page: Page) -> None:
+    new_pipeline(page)
+    page.get_by_role("button", name="Publish v1").click()
+    page.get_by_role("dialog").get_by_role("button", name="Publish v1").click()
+    choose(page, "template")
+    page.keyboard.press("Delete")
+    page.get_by_role("button", name="History").click()
+    page.locator("#history-panel").get_by_role("button", name="Restore").click()
+    expect(node(page, "template")).to_be_visible()
+    saved(page, 2)
+    page.locator("#history-panel").get_by_role("button", name="Close").click()
+    expect(page.locator("#inspector")).to_be_visible()
+    page.keyboard.press("Control+z")
+    expect(node(page, "template")).to_have_count(0)
+
+
+def test_run_becomes_stop_while_a_run_goes_on(page: Page) -> None:
+    new_pipeline(page)
+    page.locator("#run-form textarea").fill(f"What is late interaction? {uuid.uuid4().hex}")
+    page.locator("#run").click()
+    stop = page.locator("#stop")
+    expect(stop).to_contain_text(re.compile(r"Stop\s*\d+\.\d s"))
+    expect(page.locator("#run")).to_be_hidden()
+    expect(node(page, "output")).to_contain_text("Queued")
+    stop.click()
+    expect(page.locator("#run")).to_be_visible()
+    expect(stop).to_be_hidden()
+    expect(node(page, "output")).not_to_contain_text("Queued")
+
+
+def test_a_run_without_its_input_does_not_start_and_leads_to_it(page: Page) -> None:
+    new_pipeline(page)
+    box = page.locator("#run-form textarea")
+    expect(box).to_be_visible()
+    page.locator("#fold-drawer").click()
+    expect(box).to_be_hidden()
+    page.locator("#run").click()
+    expect(box).to_be_focused()
+    expect(page.get_by_role("alert")).to_contain_text("Not run: this input is empty.")
+    box.fill("x")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_run_waits_until_what_is_typed_is_saved(page: Page) -> None:
+    new_pipeline(page, "Sort a message")
+    choose(page, "sort")
+    page.locator("#run-form textarea").fill("My parcel has not arrived")
+    page.locator("#inspector [name=label]").fill("Sort it now")
+    with page.expect_response(re.compile("/start/")):
+        page.keyboard.press("Control+Enter")
+    saved(page, 1)
+    run = page.locator("#run-panel run-live").get_attribute("data-run")
+    page.goto(f"/runs/{run}/")
+    expect(page.locator("main")).to_contain_text("Sort it now")
+
+
+def test_an_edge_is_pulled_to_another_port_or_off(page: Page) -> None:
+    new_pipeline(page)
+    edges = page.locator("pipeline-canvas .react-flow__edge")
+    expect(edges).to_have_count(8)
+    pull(page, port(page, "predict", "query"))
+    drop(page, port(page, "template", "results"))  # takes the place of the edge that was there
+    expect(edges).to_have_count(7)
+    saved(page, 1)
+    assert "input.query→template.results" in page.evaluate(JOINED)
+    pull(page, port(page, "search", "query"))
+    page.mouse.move(700, 250, steps=5)
+    page.mouse.up()
+    expect(edges).to_have_count(6)
+    saved(page, 2)
+    assert "search.query" not in page.evaluate(JOINED)
+
+
+JOINED = """document.querySelector('pipeline-canvas').graph.edges
+    .map(each => `${each.source}.${each.source_port}→${each.target}.${each.target_port}`).join()"""
+
+
+def test_an_edge_dropped_on_the_empty_canvas_offers_what_fits(page: Page) -> None:
+    new_pipeline(page)
+    begin = port(page, ANALYSE, "analysis").bounding_box()
+    assert begin
+    page.mouse.move(begin["x"] + 5, begin["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(begin["x"] + 20, begin["y"] + 120, steps=5)
+    page.mouse.up()
+    options = page.locator("#kinds [role=option]")
+    expect(options.filter(has_text="Template")).to_have_count(1)
+    expect(options.filter(has_text="Input")).to_have_count(0)
+    page.keyboard.type("templ")
+    page.keyboard.press("Enter")
+    expect(node(page, "template_2")).to_be_visible()
+    expect(page.locator("pipeline-canvas .react-flow__edge")).to_have_count(9)
+
+
+def test_several_nodes_are_handled_together(page: Page) -> None:
+    new_pipeline(page)
+    node(page, "input").click()
+    page.keyboard.press("Control+a")
+    bar = page.get_by_role("toolbar", name="Selected nodes")
+    expect(bar).to_contain_text("8 nodes")
+    expect(page.locator("#inspector")).to_contain_text("8 nodes selected")
+    bar.get_by_role("button", name="Remove").click()
+    expect(page.locator("pipeline-canvas")).to_contain_text("Nothing here yet")
+    page.keyboard.press("Control+z")
+    expect(page.locator("pipeline-canvas [data-node]")).to_have_count(8)
+
+
+def test_a_new_container_holds_what_it_needs(page: Page) -> None:
+    new_pipeline(page)
+    page.keyboard.press("a")
+    page.keyboard.type("map")
+    page.keyboard.press("Enter")
+    expect(node(page, "map")).to_contain_text("items")
+    expect(node(page, "input_2")).to_contain_text("item")
+    expect(node(page, "output_2")).to_contain_text("result")
+    saved(page, 1)
+
+
+def test_the_list_of_places_knows_the_editors_commands(page: Page) -> None:
+    new_pipeline(page)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("histo")
+    expect(page.get_by_role("option", name="History")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("#history-panel")).to_contain_text("Versions")
+
+
+def test_a_map_covers_nothing_while_all_is_in_view(page: Page) -> None:
+    new_pipeline(page)
+    expect(page.get_by_role("img", name="Minimap")).to_be_hidden()
+    for _ in range(3):
+        page.get_by_role("button", name="Zoom in").click()
+    expect(page.get_by_role("img", name="Minimap")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 768])
+def test_the_editor_keeps_to_its_window(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    new_pipeline(page)
+    choose(page, ANALYSE)
+    too_wide = page.evaluate(
+        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    )
+    assert not too_wide
+    for name in ("Run", "History"):
+        button = page.get_by_role("button", name=name, exact=True).first.bounding_box()
+        assert button and button["x"] + button["width"] <= width
+    canvas = page.locator("pipeline-canvas").bounding_box()
+    assert canvas and canvas["width"] >= 400
+
+
+def port(page: Page, name: str, of: str) -> Locator:
+    return page.locator(f"[data-node='{name}'] .react-flow__handle[data-handleid='{of}']")
+
+
+def pull(page: Page, target: Locator) -> None:
+    """Take hold of the end of the edge that comes into a port."""
+    box = target.bounding_box()
+    assert box
+    page.mouse.move(box["x"] - 5, box["y"] + 5)
+    page.mouse.down()
+
+
+def drop(page: Page, target: Locator) -> None:
+    box = target.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 4, box["y"] + 4, steps=5)
+    page.mouse.up()
+
+
+def place(page: Page, name: str) -> Any:
+    return page.evaluate(
+        "name => { const node = document.querySelector('pipeline-canvas').graph.nodes"
+        ".find(each => each.id === name); return [node.x, node.y]; }",
+        name,
+    )
+
+
+@contextmanager
+def opened_by(server: Server, browser: Browser, name: str, address: str) -> Iterator[Page]:
+    """The pipeline in a team-mate's browser, in which nothing may go wrong either."""
+    context = person(server, browser, name, address)
+    page = context.new_page()
+    wrong = watch(page)
+    page.goto(address)
+    expect(node(page, "input")).to_be_visible()
+    yield page
+    assert wrong == []
+    context.close()
 
 
 def person(server: Server, browser: Browser, name: str, address: str) -> BrowserContext:

@@ -134,6 +134,28 @@ def test_what_is_no_origin_stops_the_start(monkeypatch: pytest.MonkeyPatch, valu
         environment.origins("DSPEX_ORIGINS")
 
 
+def test_headers_for_a_collector_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20a=b, x-team=us")
+    found = environment.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+    assert found == {"authorization": "Bearer a=b", "x-team": "us"}
+
+
+def test_a_header_that_can_not_be_read_stops_the_start_unseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=b,secret")
+    with pytest.raises(ImproperlyConfigured, match="part 2 is not of the form") as caught:
+        environment.pairs("OTEL_EXPORTER_OTLP_HEADERS")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:4318", "ftp://x", "http://"])
+def test_what_is_no_address_stops_the_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", value)
+    with pytest.raises(ImproperlyConfigured, match="OTEL_EXPORTER_OTLP_ENDPOINT is"):
+        environment.url("OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
 def test_a_data_directory_that_is_a_file_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

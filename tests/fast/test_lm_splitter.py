@@ -101,9 +101,60 @@ chat_text = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(chat_text, st.lists(st.integers(0, 200)))
 def test_any_chunking_of_chat_gives_the_same(text: str, marks: list[int]) -> None:
+    assert split(*cut(text, marks)) == split(text) == split(*text)
+
+
+compact_values = st.fixed_dictionaries(
+    {"answer": words, "score": st.integers(), "tags": st.lists(words, max_size=3)}
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(compact_values, st.integers(0, 3), st.lists(st.integers(0, 300)))
+def test_any_chunking_of_the_compact_format_gives_the_same(
+    fields: dict, indent: int, marks: list[int]
+) -> None:
+    """A schema-bound answer of a small model: JSON, with whatever white space its grammar lets through."""
+    text = "\n" * indent + json.dumps(fields, indent=indent or None, ensure_ascii=False)
+    whole = split(text)
+    assert split(*cut(text, marks)) == split(*text) == whole
+    assert whole.get("answer", "") == fields["answer"]
+    assert json.loads(whole["tags"]) == fields["tags"]
+    assert whole["score"] == str(fields["score"])
+
+
+field_names = st.lists(st.sampled_from(["a", "reasoning", "x1", "é"]), unique=True, max_size=4)
+bodies = st.text(st.sampled_from('ab [#]\n\t{}"é😀:'), max_size=20)
+
+
+@settings(max_examples=25, deadline=None)
+@given(field_names, st.lists(bodies, min_size=4, max_size=4), st.lists(st.integers(0, 400)))
+def test_any_chunking_of_what_dspy_writes_gives_the_fields_that_its_parser_reads(
+    names: list[str], texts: list[str], marks: list[int]
+) -> None:
+    fields = dict(zip(names, texts, strict=False))
+    text = "".join(f"[[ ## {name} ## ]]\n{body}\n\n" for name, body in fields.items())
+    expected = {name: body.strip() for name, body in fields.items() if body.strip()}
+    assert split(*cut(text + "[[ ## completed ## ]]\n", marks)) == expected
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(max_size=80), st.lists(st.integers(0, 400)))
+def test_any_chunking_of_anything_gives_the_same(text: str, marks: list[int]) -> None:
+    assert split(*cut(text, marks)) == split(text) == split(*text)
+
+
+broken_json = st.tuples(st.dictionaries(words, values, max_size=3), st.integers(0, 80)).map(
+    lambda part: json.dumps(part[0])[: part[1]]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(broken_json, st.lists(st.integers(0, 100)))
+def test_any_chunking_of_json_that_was_cut_gives_the_same(text: str, marks: list[int]) -> None:
     assert split(*cut(text, marks)) == split(text) == split(*text)
 
 

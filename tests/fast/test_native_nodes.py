@@ -94,7 +94,11 @@ async def test_validate_may_report_instead() -> None:
     [
         ("predict", {"signature": "a -> b: list[str]"}, True),
         ("chain_of_thought", {"signature": "a -> b"}, True),
-        ("predict", {"signature": "image: dspy.Image -> b"}, False),
+        ("predict", {"signature": "image: dspy.Image -> b"}, True),
+        ("predict", {"signature": "images: Optional[list[dspy.Image]], f: dspy.File -> b"}, True),
+        ("predict", {"signature": "either: Union[str, dspy.Image] -> b"}, False),
+        ("predict", {"signature": "b -> image: dspy.Image"}, False),
+        ("predict", {"signature": "tools: list[dspy.Tool] -> b"}, False),
         ("predict", {"signature": "a -> calls: list[dspy.ToolCalls]"}, False),
         ("lm", {}, True),
         ("template", {"template": "x"}, True),

@@ -32,10 +32,11 @@ def remote(who: People, **parts: Any) -> LMProfile:
 
 
 def test_a_profile_has_every_field_that_the_gateway_takes() -> None:
-    wanted = {field.name for field in msgspec.structs.fields(types.LMProfile)} - {"api_key"}
+    wanted = {field.name for field in msgspec.structs.fields(types.LMProfile)}
+    wanted -= {"api_key", "private_network"}  # from the credential, and from the approved host
     assert wanted <= {field.name for field in LMProfile._meta.get_fields()}
     hints = get_type_hints(types.LMProfile)
-    assert set(LMProfile.Adapter.values) <= set(get_args(hints["adapter"]))
+    assert set(LMProfile.Adapter.values) == set(get_args(types.AdapterName.__value__))
     assert set(LMProfile.Format.values) == set(get_args(hints["format"]))
 
 
@@ -56,6 +57,11 @@ def test_every_change_raises_the_revision(who: People) -> None:
         ({"temperature": float("nan")}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"concurrency": 0}, "concurrency"),
+        ({"requests_per_minute": 0}, "requests_per_minute"),
+        ({"tokens_per_minute": 0}, "tokens_per_minute"),
+        ({"connect_timeout": 0}, "connect_timeout"),
+        ({"first_token_timeout": float("inf")}, "first_token_timeout"),
+        ({"cached_input_price": -1}, "cached_input_price"),
         ({"concurrency": 1_001}, "concurrency"),
         ({"timeout": 0}, "timeout"),
         ({"retries": 11}, "retries"),
@@ -70,6 +76,10 @@ def test_every_change_raises_the_revision(who: People) -> None:
         ({"settings": {"a": "x" * 100_001}}, "settings"),
         ({"base_url": URL}, "base_url"),
         ({"adapter": "openai_compatible"}, "base_url"),
+        ({"adapter": "anthropic"}, "base_url"),
+        ({"adapter": "litellm"}, "base_url"),
+        ({"adapter": "instructor"}, "base_url"),
+        ({"adapter": "instructor", "settings": {"over": "scripted"}, "base_url": URL}, "base_url"),
     ],
 )
 def test_a_field_out_of_range_is_named(who: People, parts: dict[str, Any], field: str) -> None:
@@ -278,3 +288,19 @@ def test_a_key_is_in_nothing_that_leaves_the_project(who: People) -> None:
     copy = services.copy_pipeline(pipeline=pipeline, user=who.owner)
     version = services.freeze_version(pipeline=pipeline, user=who.owner)
     assert SECRET not in json.dumps([copy.draft.text, version.text])
+
+
+def test_instructor_has_an_address_when_what_it_stands_over_has_one(who: People) -> None:
+    profile_of(who, name="a", adapter="instructor", settings={"over": "scripted"})
+    host()
+    profile_of(who, name="b", adapter="instructor", base_url=URL, credential=credential_of(who))
+
+
+def test_switching_the_adapter_changes_nothing_else(who: People) -> None:
+    profile = remote(who, credential=credential_of(who), tokens_per_minute=9)
+    before = {f.name: getattr(profile, f.name) for f in LMProfile._meta.concrete_fields}
+    profile.adapter = "anthropic"
+    services.save_lm_profile(profile=profile, user=who.owner)
+    profile.refresh_from_db()
+    changed = {name for name, value in before.items() if getattr(profile, name) != value}
+    assert changed == {"adapter", "revision", "updated_at"}

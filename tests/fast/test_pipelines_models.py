@@ -47,6 +47,7 @@ def full_project() -> Any:
     collection = services.create_collection(project=who.project, user=who.owner, name="faq")
     documents = [DocumentText(text="Refunds take a week.")]
     services.replace_documents(collection=collection, user=who.owner, documents=documents)
+    services.set_budget(project=who.project, user=who.owner, period="day", tokens=9, cost=None)
     return who
 
 

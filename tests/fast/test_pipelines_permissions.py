@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils import timezone
 
 from pipelines import services
 from pipelines.models import (
@@ -25,6 +26,9 @@ from pipelines.models import (
 )
 from pipelines.permissions import ALLOWED_TO, EVERYBODY, STAFF, Action, allowed, can, get_or_404
 from pipelines.services import DocumentText
+from runner.bridge.tools import REGISTERED, HostTool
+from runner.models import RouterSubject
+from runner.services import allow_tool, reset_figures
 from tests.people import People, apply, credential_of, host, people, pipeline_of, profile_of
 
 pytestmark = pytest.mark.django_db
@@ -236,6 +240,9 @@ def test_resolving_costs_the_same_for_any_number_of_names(django_assert_num_quer
         services.resolve_references(project=who.project, graph=graph, user=who.editor)
 
 
+TOOL = REGISTERED.setdefault("zero", HostTool.of(lambda: 0, name="zero"))
+
+
 def calls(who: People, user: Any) -> dict[Action, Any]:
     """A service for each action, on things of the project."""
     pipeline, profile = pipeline_of(who), profile_of(who)
@@ -258,6 +265,13 @@ def calls(who: People, user: Any) -> dict[Action, Any]:
             member=who.viewer, role=Role.VIEWER, **parts
         ),
         Action.APPROVE_HOSTS: lambda: services.approve_host(user=user, origin="https://b.example"),
+        Action.MANAGE_ROUTER: lambda: reset_figures(
+            subject=RouterSubject.objects.create(
+                project=who.project, kind="predict", updated_at=timezone.now()
+            ),
+            user=user,
+        ),
+        Action.ALLOW_TOOLS: lambda: allow_tool(pipeline=pipeline, user=user, name=TOOL.name),
         Action.MANAGE_PROJECT: lambda: services.delete_project(**parts),
     }
 

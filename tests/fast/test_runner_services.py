@@ -136,9 +136,9 @@ def test_stopping_a_run_that_was_just_taken_reaches_its_runner(world: World) -> 
 
 def test_old_runs_go_with_all_they_told(world: World) -> None:
     now = timezone.now()
-    old = world.run(status="succeeded", finished_at=now - timedelta(days=91))
+    old = world.run(status="succeeded", finished_at=now - timedelta(days=31))
     old.events.create(seq=1, epoch=1, type="trace", at=0.0)
-    kept = world.run(status="failed", finished_at=now - timedelta(days=89))
+    kept = world.run(status="failed", finished_at=now - timedelta(days=29))
     waiting = world.run(status="suspended")
     Run.objects.filter(pk=waiting.pk).update(created_at=now - timedelta(days=1000))
     for days in (31, 29):

@@ -18,12 +18,14 @@ import pytest
 from dspy import lm15
 from dspy._vendor.lm15.types import PART_TYPES
 
+from runner.bridge.module_options import check_options
 from runner.bridge.nursery import environment
 from runner.bridge.payloads import FieldSpec, LMSettings, SignatureSpec
 from runner.bridge.worker import start
 from runner.bridge.worker_lm import adapter, language_model
 from runner.bridge.worker_loop import RunCancelled, Step
-from runner.bridge.worker_modules import NODE_TAG, accepted_options, discover
+from runner.bridge.worker_modules import NODE_TAG
+from runner.bridge.worker_registry import discover
 from runner.bridge.worker_requests import (
     IGNORED,
     REFUSED,
@@ -33,7 +35,7 @@ from runner.bridge.worker_requests import (
 )
 from runner.bridge.worker_retrieval import HostColBERTv2
 from runner.bridge.worker_signatures import build
-from runner.engine.errors import Failure
+from runner.engine.errors import Failure, InvalidConfig
 from runner.lm.types import LMRequest, LMResponse, Usage
 
 ANSWER = "[[ ## answer ## ]]\nyes\n\n[[ ## completed ## ]]"
@@ -364,16 +366,65 @@ def test_signature_is_built_from_parts_as_dspy_would_from_text() -> None:
     assert prompts[0] == prompts[1]
 
 
-def test_only_modules_that_need_a_signature_are_found() -> None:
-    found = discover()
-    assert {"Predict", "ChainOfThought"} <= set(found)
-    assert not {"ProgramOfThought", "CodeAct", "RLM", "ReAct", "Flex", "BestOfN"} & set(found)
+def test_the_modules_of_the_installed_dspy_are_found() -> None:
+    takes = {name: set(info.takes) for name, (_, info) in discover().items()}
+    assert takes == {
+        "BestOfN": {"signature", "inner", "reward"},
+        "ChainOfThought": {"signature"},
+        "CodeAct": {"signature", "tools", "interpreter"},
+        "Flex": {"signature", "tools", "interpreter"},
+        "MultiChainComparison": {"signature", "completions"},
+        "Parallel": {"signature", "inner", "examples"},
+        "Predict": {"signature"},
+        "ProgramOfThought": {"signature", "interpreter"},
+        "RLM": {"signature", "tools", "interpreter"},
+        "ReAct": {"signature", "tools"},
+        "ReActV2": {"signature", "tools"},
+        "Refine": {"signature", "inner", "reward"},
+    }
 
 
-def test_options_are_plain_settings() -> None:
-    assert accepted_options(dspy.Predict) == {
+def test_options_are_what_json_can_say() -> None:
+    _, predict = discover()["Predict"]
+    assert set(predict.options["properties"]) == {
         "n", "temperature", "top_p", "max_tokens", "stop", "seed",
     }  # fmt: skip
+    _, rlm = discover()["RLM"]
+    assert rlm.options["properties"]["max_iters"] == {
+        "type": "integer",
+        "minimum": 1,
+        "default": 20,
+    }
+    assert not {"sub_lm", "tools", "verbose", "interpreter_factory"} & set(
+        rlm.options["properties"]
+    )
+    _, best = discover()["BestOfN"]
+    assert best.options["required"] == ["N", "threshold"]
+    assert all(info.doc for name, (_, info) in discover().items() if name != "MultiChainComparison")
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "said"),
+    [
+        ("BestOfN", {"N": 2}, "BestOfN needs the option 'threshold' \\(number\\)"),
+        (
+            "BestOfN",
+            {"N": "3", "threshold": 1},
+            "Option 'N' of BestOfN is a value of type integer, not '3'",
+        ),
+        ("BestOfN", {"N": 0, "threshold": 1}, "'N' of BestOfN is at least 1, not 0"),
+        (
+            "BestOfN",
+            {"N": True, "threshold": 1},
+            "'N' of BestOfN is a value of type integer, not True",
+        ),
+        ("ReAct", {"max_iter": 3}, "ReAct has no option 'max_iter'. Options: max_iters"),
+        ("Predict", {"stop": [1]}, "'stop' of Predict is a list of texts"),
+    ],
+)
+def test_an_option_that_is_wrong_is_named(module: str, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidConfig, match=said):
+        check_options(discover()[module][1], options)
 
 
 def test_colbert_has_dspy_s_signature_and_rows(step: FakeStep) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest_asyncio
 
 from pipelines.examples import example
 from pipelines.graph import codec
+from pipelines.graph.graph import Graph
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.engine.results import RunResult
 from runner.host import Host
@@ -142,5 +144,20 @@ async def test_a_worker_killed_in_a_step_does_not_stop_the_run(host: Host) -> No
     assert result.steps["chain_of_thought"].attempts == 2
 
 
-def test_the_example_file_is_the_same_pipeline() -> None:
-    assert codec.content_hash(example("flagship")) == codec.content_hash(flagship())
+def test_the_example_file_is_the_same_pipeline_with_a_template_for_reading() -> None:
+    def unworded(graph: Graph) -> str:
+        plain = replace(graph.node("template"), config={})
+        return codec.content_hash(replace(graph, nodes={**graph.nodes, "template": plain}))
+
+    assert unworded(example("flagship")) == unworded(flagship())
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_example_writes_down_what_both_branches_found(host: Host) -> None:
+    result = await host.run(example("flagship"), QUESTION)
+    results = result.steps["results"].outputs["value"]
+    assert set(results) == {"search", "colbert"}
+    for branch in results.values():
+        assert f"1. {branch['passages'][0]['title']}" in result["text"]
+    assert "{" not in result["text"]
+    assert len(result["text"]) < 3_000

@@ -1,6 +1,8 @@
 """The chat and JSON formats are DSPy's: what DSPy writes we read, what we write DSPy reads."""
 
 import json
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import dspy
@@ -9,12 +11,20 @@ import pytest
 from dspy.utils.exceptions import AdapterParseError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
+from benchmarks.parity import (
+    ADAPTERS,
+    DIFFERENCES,
+    compare_answer,
+    in_dspy,
+    verdict,
+    verdicts,
+)
 from pipelines.graph.signature import Signature, parse
 from runner.native.formats import FORMATS, AnswerError, Task
 from runner.native.formats.answers import loads
 
-ADAPTERS = {"chat": dspy.ChatAdapter(), "json": dspy.JSONAdapter()}
 SIGNATURES = [
     "question -> answer",
     "query -> keywords: list[str]",
@@ -56,18 +66,8 @@ INPUTS = {
 }
 
 
-def dspy_signature(signature: Signature) -> type[dspy.Signature]:
-    """The same signature as a class of DSPy, made from the same annotations."""
-    fields: dict[str, Any] = {}
-    for side, make in ((signature.inputs, dspy.InputField), (signature.outputs, dspy.OutputField)):
-        for field in side.values():
-            extra = {"desc": field.description} if field.description else {}
-            fields[field.name] = (field.annotation, make(**extra, **field.constraints))
-    return dspy.Signature(fields, signature.instructions)
-
-
 def assert_same_messages(name: str, signature: Signature, inputs: Any, demos: Any = ()) -> None:
-    theirs = ADAPTERS[name].format(dspy_signature(signature), list(demos), dict(inputs))
+    theirs = ADAPTERS[name].format(in_dspy(signature), list(demos), dict(inputs))
     prompt = FORMATS[name].prompt(Task(signature=signature, demos=demos), inputs, structured=True)
     ours = [{"role": message.role, "content": message.content} for message in prompt.messages]
     assert ours == theirs
@@ -141,6 +141,56 @@ def test_generated_signatures_have_the_messages_of_dspy(
         assert "not iterable" in str(error)
 
 
+IMAGE = {"url": "https://example.com/a.png"}
+FILE = {"file_data": "data:text/plain;base64,aGk=", "filename": "a.txt"}
+SOUND = {"data": "aGk=", "audio_format": "wav"}
+MEDIA = [
+    ("picture: dspy.Image, question", {"picture": IMAGE, "question": "What is it?"}),
+    ("picture: dspy.Image", {"picture": {"url": "data:image/png;base64,aGk="}}),
+    ("pages: list[dspy.Image], n: int", {"pages": [IMAGE, IMAGE], "n": 2}),
+    ("by_name: dict[str, dspy.Image]", {"by_name": {'a "b"': IMAGE}}),
+    ("maybe: Optional[dspy.Image], text", {"maybe": None, "text": "none"}),
+    ("maybe: Optional[dspy.Image], text", {"maybe": IMAGE, "text": "one"}),
+    ("paper: dspy.File", {"paper": FILE}),
+    ("paper: dspy.File", {"paper": "data:text/plain;base64,aGk="}),
+    ("voice: dspy.Audio, text", {"voice": SOUND, "text": "x"}),
+]
+
+
+def dspy_inputs(inputs: dict[str, Any], signature: type[dspy.Signature]) -> dict[str, Any]:
+    """The inputs as DSPy takes them: its own types are made from the JSON that we take."""
+    return {
+        name: TypeAdapter(signature.input_fields[name].annotation).validate_python(value)
+        for name, value in inputs.items()
+    }
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize(("fields", "inputs"), MEDIA)
+def test_images_files_and_sounds_are_parts_as_in_dspy(
+    name: str, fields: str, inputs: dict[str, Any]
+) -> None:
+    theirs = dspy.Signature(f"{fields} -> answer", custom_types={"dspy": dspy})
+    given = dspy_inputs(inputs, theirs)
+    signature = parse(f"{fields} -> answer", instructions=theirs.instructions)
+    task = Task(signature=signature, demos=({**inputs, "answer": "a cat"},))
+    demos = [{**given, "answer": "a cat"}]
+    prompt = FORMATS[name].prompt(task, inputs, structured=True)
+    ours = [{"role": message.role, "content": message.content} for message in prompt.messages]
+    assert ours == ADAPTERS[name].format(theirs, demos, given)
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_an_image_in_a_saved_demo_is_a_part(name: str) -> None:
+    signature = parse("picture: dspy.Image -> answer")
+    saved = dspy.Image(IMAGE["url"]).model_dump()
+    prompt = FORMATS[name].prompt(
+        Task(signature=signature, demos=({"picture": saved, "answer": "x"},)), {"picture": IMAGE},
+        structured=True,
+    )  # fmt: skip
+    assert {"type": "image_url", "image_url": IMAGE} in prompt.messages[1].content
+
+
 WRITTEN = {
     "s": "two\nlines",
     "i": -3,
@@ -161,7 +211,7 @@ EVERYTHING = (
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_what_dspy_writes_we_read(name: str) -> None:
     signature = parse(EVERYTHING)
-    text = ADAPTERS[name].format_assistant_message_content(dspy_signature(signature), WRITTEN)
+    text = ADAPTERS[name].format_assistant_message_content(in_dspy(signature), WRITTEN)
     assert FORMATS[name].read(Task(signature=signature), text) == WRITTEN
 
 
@@ -169,7 +219,7 @@ def test_what_dspy_writes_we_read(name: str) -> None:
 def test_what_we_write_dspy_reads(name: str) -> None:
     signature = parse(EVERYTHING)
     text = FORMATS[name].answer(signature, WRITTEN)
-    read = ADAPTERS[name].parse(dspy_signature(signature), text)
+    read = ADAPTERS[name].parse(in_dspy(signature), text)
     assert {**read, "day": read["day"].isoformat()} == WRITTEN
 
 
@@ -195,12 +245,45 @@ ANSWERS = [
 def test_answers_are_read_as_dspy_reads_them(name: str, answer: str) -> None:
     signature = parse("q -> n: int, tags: list[str]")
     try:
-        theirs = ADAPTERS[name].parse(dspy_signature(signature), answer)
+        theirs = ADAPTERS[name].parse(in_dspy(signature), answer)
     except AdapterParseError:
         with pytest.raises(AnswerError):
             FORMATS[name].read(Task(signature=signature), answer)
     else:
         assert FORMATS[name].read(Task(signature=signature), answer) == theirs
+
+
+# As models of several makers answered, shortened: with thoughts, in fences, cut off, half in the format.
+COMPLETIONS = [
+    "<think>\nThe text is about DSPy.\n</think>\n\n[[ ## label ## ]]\nham\n\n[[ ## score ## ]]\n0.9\n\n"
+    "[[ ## why ## ]]\n- short\n- clear\n\n[[ ## completed ## ]]",
+    "[[ ## label ## ]] 'spam'\n[[ ## score ## ]] 95%\n[[ ## why ## ]] It sells.",
+    "[[ ## label ## ]]\nspam\n\n[[ ## score ## ]]\n.5\n\n[[ ## why ## ]]\n",
+    "[[ ## label ## ]]\nSpam\n\n[[ ## score ## ]]\n1\n\n[[ ## why ## ]]\nx",
+    "[[ ## score ## ]]\n1e-3\n\n[[ ## label ## ]]\nham\n\n[[ ## why ## ]]\n[[ ## label ## ]] is it",
+    "[[ ##label## ]]\nham\n[[ ## score ## ]]\n1\n[[ ## why ## ]]\nx",
+    "**[[ ## label ## ]]**\nham\n**[[ ## score ## ]]**\n1\n**[[ ## why ## ]]**\nx",
+    "label: ham\nscore: 1\nwhy: x",
+    "[[ ## label ## ]]\nham\n\n[[ ## score ## ]]\n0.7",
+    "[[ ## label ## ]]\nham\n\n[[ ## score ## ]]\n0,7\n\n[[ ## why ## ]]\nx",
+    '```json\n{\n  "label": "ham",\n  "score": 0.7,\n  "why": "x"\n}\n```',
+    'Here is the JSON:\n{"label": "ham", "score": "0.7", "why": ["x", 1]}',
+    '{"label": "Literal[ham]", "score": 0.7, "why": null}',
+    '{"label": "ham", "score": true, "why": {"a": "b"}}',
+    '{"label": "ham", "score": 0.7, "why": "a \\"b\\" {c}"}',
+    '{"result": {"label": "ham", "score": 0.7, "why": "x"}}',
+    '{"label": "ham", "score": 0.7, "why": "it was cut off in the mi',
+    "{'label': 'ham', 'score': .7, 'why': 'it\\'s'}",
+    '{"label": "ham", "score": 0.7, "why": "x"}{"label": "spam", "score": 1, "why": "y"}',
+    "I'm sorry, but I can't help with that.",
+]
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("answer", COMPLETIONS)
+def test_recorded_completions_are_read_as_dspy_reads_them(name: str, answer: str) -> None:
+    signature = parse("text -> label: Literal['spam', 'ham'], score: float, why")
+    assert verdict(compare_answer(name, signature, answer)) == "same"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +293,7 @@ def test_choices_are_unwrapped_as_dspy_does(choice: str) -> None:
     signature = parse("q -> c: Literal['spam', 'ham']")
     answer = json.dumps({"c": choice})
     assert FORMATS["json"].read(Task(signature=signature), answer) == ADAPTERS["json"].parse(
-        dspy_signature(signature), answer
+        in_dspy(signature), answer
     )
 
 
@@ -245,3 +328,30 @@ BROKEN = [
 @pytest.mark.parametrize("text", BROKEN)
 def test_broken_json_is_mended_as_dspy_mends_it(text: str) -> None:
     assert loads(text) == json_repair.loads(text)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.randoms(use_true_random=False))
+def test_generated_cases_agree_or_differ_on_purpose(chance: Random) -> None:
+    assert verdicts(chance)["other"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "options", "answer"),
+    [
+        ("constraints", "q -> n: int", {"constraints": {"n": {"lt": 5}}}, '{"n": 7}'),
+        ("not_json", "q -> x: float", {}, '{"x": NaN}'),
+        ("not_json", "q -> s", {}, '{"s": "\\ud800"}'),
+        ("exact_texts", "q -> d: Decimal", {}, '{"d": "12.50"}'),
+        ("mended_json", "q -> n: int", {}, '{"n": 1' + "[" * 70),
+    ],
+)
+def test_every_deliberate_difference_is_one(
+    name: str, text: str, options: dict[str, Any], answer: str
+) -> None:
+    assert verdict(compare_answer("json", parse(text, **options), answer)) == name
+
+
+def test_the_differences_are_told_to_readers() -> None:
+    page = (Path(__file__).parents[2] / "docs/reference/native.md").read_text()
+    assert [name for name in DIFFERENCES if f"| `{name}` |" not in page] == []

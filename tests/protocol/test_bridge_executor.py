@@ -10,6 +10,7 @@ from pipelines.graph.graph import Node
 from pipelines.graph.kinds import kind_named
 from pipelines.graph.policy import StepPolicy
 from runner.bridge.executor import DSPyExecutor
+from runner.bridge.messages import ModuleInfo
 from runner.bridge.pool import Pool, PoolSettings
 from runner.bridge.testing import ThreadNursery
 from runner.bridge.worker_loop import Step, Worker
@@ -46,7 +47,7 @@ def module(step: Step, payload: dict[str, Any]) -> Any:
             return {"answer": ask(step, text).result().text}
 
 
-WORKER = Worker(operations={"module": module}, modules=("Predict",))
+WORKER = Worker(operations={"module": module}, modules=(ModuleInfo(name="Predict"),))
 
 
 class Gateway:
@@ -238,7 +239,7 @@ async def test_lm_call_of_a_lost_worker_goes_on_silently(house: House) -> None:
     assert calls == ["asked", "asked", "answered all the same"]
     told = house.observer.told
     assert told[0] == "call 1"
-    assert told[1] == ("retract", {"call": 1, "reason": "worker_lost"})
+    assert told[1] == ("retract", {"call": 1, "reason": "worker_lost", "predictor": ""})
     assert [item for item in told if isinstance(item, str)] == ["call 1", "call 2"]
 
 

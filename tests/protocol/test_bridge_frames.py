@@ -20,7 +20,7 @@ from runner.bridge.frames import (
     UnknownKind,
     pack,
 )
-from runner.bridge.messages import CallMessage, ChunkMessage, Message, Ready
+from runner.bridge.messages import CallMessage, ChunkMessage, Message, ModuleInfo, Ready
 from runner.bridge.wire import BodyMalformed, Wire
 
 FRAMES = [
@@ -147,7 +147,8 @@ def test_negotiation_takes_the_first_common_format() -> None:
 
 
 def test_ready_reads_back() -> None:
-    ready = Ready(protocol=1, format="json", versions={"dspy": "3.4.1"}, modules=("Predict",))
+    modules = (ModuleInfo(name="Predict", takes=("signature",)),)
+    ready = Ready(protocol=1, format="json", versions={"dspy": "3.4.1"}, modules=modules)
     (received,) = Wire().feed(Wire().pack(Kind.READY, 0, ready))
     assert received.message == ready
     assert isinstance(received.message, Message)

@@ -58,7 +58,9 @@ def test_the_page_holds_the_graph_and_the_kinds(owner: Client, who: People) -> N
 
 def test_every_kind_begins_with_a_config_that_is_good(owner: Client, who: People) -> None:
     response = owner.get(reverse("pipelines:editor", args=[pipeline_of(who).pk]))
-    for kind in response.context["state"]["kinds"].values():
+    offered = [kind for kind in response.context["state"]["kinds"].values() if kind["offered"]]
+    assert offered
+    for kind in offered:
         assert kind["inputs"] or kind["outputs"], kind["kind"]
 
 
@@ -183,7 +185,7 @@ def test_the_ports_of_a_map_follow_its_body(owner: Client, who: People) -> None:
     assert nodes["each"]["inputs"][0]["type"] == "list[int]"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS.keys() - {"pipeline"})  # which shows what it pins instead
 def test_every_kind_has_a_form(owner: Client, who: People, kind: str) -> None:
     pipeline = pipeline_of(who, graph=Graph.of([Node(id="it", kind=kind)]))
     response = owner.get(reverse("pipelines:node", args=[pipeline.pk, "it"]))
@@ -241,12 +243,12 @@ def test_a_template_is_shown_with_samples_of_what_arrives(owner: Client, who: Pe
     ("field", "value", "said"),
     [
         ("temperature", "hot", "use a number"),
-        ("temperature", "9", "less than or equal to 2"),
+        ("temperature", "9", "Not saved: 2 is the most."),
         ("max_tokens", "1.5", "use a whole number"),
         ("demos", "{", "not JSON"),
         ("constraints", '{"x": {"ge": "a"}}', ""),
         ("signature", "x" * 30_000, "20,000 characters"),
-        ("instructions", "x" * 100_001, "100000 characters"),
+        ("instructions", "x" * 100_001, "Not saved: 100,000 characters is the most."),
     ],
 )
 def test_a_value_out_of_bounds_is_not_saved_and_says_why(

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from pipelines import services
 from pipelines.examples import EXAMPLES, example
 from pipelines.graph import codec
 from pipelines.graph.validate import validate
@@ -201,3 +202,26 @@ def test_go_to_finds_by_name_what_one_may_see(owner: Client, who: People) -> Non
     stranger.force_login(who.outsider)
     assert "Triage mail" in html(owner.get(reverse("pipelines:goto"), {"q": "triage"}))
     assert "Triage mail" not in html(stranger.get(reverse("pipelines:goto"), {"q": "mail"}))
+
+
+def test_a_viewers_menu_holds_what_a_viewer_may_do(who: People) -> None:
+    pipeline = pipeline_of(who)
+    client = Client(headers={"host": "localhost"})
+    client.force_login(who.viewer)
+    page = html(client.get(reverse("pipelines:list")))
+    assert "You may look at Support desk" in page
+    assert reverse("pipelines:copy", args=[pipeline.pk]) in page
+    for name in ("rename", "archive"):
+        assert reverse(f"pipelines:{name}", args=[pipeline.pk]) not in page
+
+
+def test_the_list_is_narrowed_to_a_project(owner: Client, who: People) -> None:
+    other = services.create_project(user=who.owner, name="Other")
+    pipeline_of(who, name="Here")
+    services.create_pipeline(project=other, user=who.owner, name="There")
+    address = reverse("pipelines:list")
+    assert "All projects" in html(owner.get(address))
+    page = html(owner.get(address, {"project": other.pk}))
+    assert "There" in page
+    assert ">Here<" not in page
+    assert owner.get(address, {"project": "x"}).status_code == 200

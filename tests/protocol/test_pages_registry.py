@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from pipelines import services
+from pipelines.examples import example
 from pipelines.models import Collection, Credential, LMProfile, Signature
 from pipelines.models.errors import InvalidInput
 from pipelines.views.document_files import documents_in
@@ -235,7 +236,7 @@ def test_a_value_that_can_not_be_is_said_at_its_field(
 ) -> None:
     profile = profile_of(who)
     data = {
-        **dict.fromkeys(("concurrency", "timeout", "retries"), "2"),
+        **dict.fromkeys(("concurrency", "connect_timeout", "timeout", "retries"), "2"),
         **dict.fromkeys(("input_price", "output_price"), "0"),
         **{"name": "fast", "adapter": "scripted", "format": "chat", "settings": "{}"},
         field: value,
@@ -250,3 +251,106 @@ def test_a_credential_of_another_project_is_not_offered(owner: Client, who: Peop
     profile = profile_of(who)
     address = reverse("pipelines:lm_profile", args=[profile.pk])
     assert list(owner.get(address).context["form"].fields["credential"].queryset) == []
+
+
+def test_a_profile_shows_its_fields_in_groups_and_keeps_the_limits(
+    owner: Client, who: People
+) -> None:
+    profile = profile_of(who)
+    address = reverse("pipelines:lm_profile", args=[profile.pk])
+    page = owner.get(address).content.decode()
+    for title in ("Limits", "Time limits, in seconds", "Prices, in US dollars"):
+        assert title in page
+    data = {
+        **dict.fromkeys(("concurrency", "connect_timeout", "timeout", "retries"), "2"),
+        **{"input_price": "1", "cached_input_price": "0.1", "output_price": "4"},
+        **{"name": "fast", "adapter": "scripted", "format": "chat", "settings": "{}"},
+        **{"requests_per_minute": "60", "tokens_per_minute": "", "first_token_timeout": "5"},
+    }
+    assert owner.post(address, data).status_code == 302
+    profile.refresh_from_db()
+    assert (profile.requests_per_minute, profile.tokens_per_minute) == (60, None)
+    assert (profile.first_token_timeout, profile.cached_input_price) == (5.0, 0.1)
+
+
+def test_a_budget_is_set_and_taken_away_in_a_dialog(owner: Client, who: People) -> None:
+    address = reverse("pipelines:set_budget")
+    set_ = {"project": who.project.pk, "period": "day", "tokens": "1000", "cost": ""}
+    assert owner.post(address, set_).status_code in (200, 204)
+    page = owner.get(reverse("pipelines:lm_profiles")).content.decode()
+    assert "a day" in page and "no limit" in page
+    assert owner.post(address, set_ | {"tokens": ""}).status_code in (200, 204)
+    assert not who.project.budgets.exists()
+    assert owner.post(address, set_ | {"cost": "-1"}).status_code == 422
+
+
+def test_the_built_in_collection_is_listed_and_can_be_read(owner: Client) -> None:
+    assert reverse("runner:docs") in html(owner.get(reverse("pipelines:collections")))
+    page = html(owner.get(reverse("runner:docs")))
+    assert "What DSPy is" in page
+    assert "Upload" not in page
+    passage = owner.get(reverse("runner:docs_document", args=[0]))
+    assert "Python framework" in html(passage)
+    assert owner.get(reverse("runner:docs_document", args=[9_999])).status_code == 404
+
+
+def test_a_query_is_tried_on_a_collection(owner: Client) -> None:
+    address = reverse("runner:search_docs")
+    page = html(owner.get(address, {"query": "what does an optimizer do?"}))
+    assert page.index("What optimizers do") < page.index("Pools")
+    assert "No passage shares" in html(owner.get(address, {"query": "xyzzy"}))
+    assert "Type a query" in html(owner.get(address, {"query": "\x00 "}))
+
+
+def test_who_uses_the_built_in_collection_is_told_from_who_has_one_of_that_name(
+    owner: Client, who: People
+) -> None:
+    pipeline_of(who, name="Asks docs", graph=example("ask_documents"))
+    assert "Asks docs" in html(owner.get(reverse("runner:docs")))
+    own = services.create_collection(project=who.project, user=who.owner, name="docs")
+    assert "Asks docs" not in html(owner.get(reverse("runner:docs")))
+    assert "Asks docs" in html(owner.get(reverse("pipelines:collection", args=[own.pk])))
+
+
+def test_strangers_can_try_no_query_on_a_collection(who: People) -> None:
+    address = reverse("runner:search", args=[collection_of(who).pk])
+    for person, expected in ((who.viewer, 200), (who.outsider, 404)):
+        client = Client(headers={"host": "localhost"})
+        client.force_login(person)
+        assert client.get(address).status_code == expected
+
+
+def test_a_document_is_read_whole(owner: Client, who: People) -> None:
+    made = collection_of(who)
+    upload(owner, made, ("long.txt", b"word " * 200 + b"omega"))
+    assert "omega" not in html(owner.get(reverse("pipelines:collection", args=[made.pk])))
+    assert "word omega" in html(owner.get(reverse("pipelines:document", args=[made.pk, 0])))
+
+
+def test_a_viewer_is_told_that_they_only_read(who: People) -> None:
+    client = Client(headers={"host": "localhost"})
+    client.force_login(who.viewer)
+    page = html(client.get(reverse("pipelines:signature", args=[signature_of(who).pk])))
+    assert "read only" in page
+    assert "Save as" not in page
+    assert "Upload" not in html(client.get(collection_of_address(who)))
+
+
+def collection_of_address(who: People) -> str:
+    return reverse("pipelines:collection", args=[collection_of(who).pk])
+
+
+def test_a_search_of_the_list_keeps_what_is_shown(owner: Client, who: People) -> None:
+    address = reverse("pipelines:signature", args=[signature_of(who).pk])
+    headers = {"HX-Request": "true", "HX-Target": "div#entries"}
+    page = html(owner.get(address, {"q": "ask"}, headers=headers))
+    assert page.strip().startswith('<div id="entries"')
+    assert "?q=ask" in page
+    assert 'aria-current="true"' in page
+
+
+def test_instructions_that_were_made_from_the_fields_are_not_kept_as_if_typed(
+    owner: Client, who: People
+) -> None:
+    page = owner.get(reverse("pipelines:signature", args=[signature_of(who).pk]))
+    assert page.context["parts"]["instructions"] == ""

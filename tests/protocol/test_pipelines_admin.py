@@ -17,6 +17,7 @@ from pipelines.models import (
     Signature,
     SignatureVersion,
 )
+from runner.models import Run
 from tests.people import (
     SECRET,
     People,
@@ -232,8 +233,56 @@ def test_a_change_of_an_lm_profile_raises_its_revision(who: People) -> None:
     profile = profile_of(who)
     form = {"project": who.project.pk, "name": "fast", "adapter": "scripted", "format": "chat"}
     form |= {"concurrency": 4, "timeout": 10, "retries": 1, "input_price": 0, "output_price": 0}
+    form |= {"connect_timeout": 5}
     page = url("lmprofile", "change", profile.pk)
     answer = signed_in(who.superuser).post(page, {**form, "settings": '{"api_key": "sk"}'})
     assert "keys are stored as credentials" in answer.text
     signed_in(who.superuser).post(page, {**form, "settings": "{}"})
     assert LMProfile.objects.values_list("revision", "concurrency").get() == (2, 4)
+
+
+def test_a_signature_is_added_with_its_first_version(who: People) -> None:
+    client = signed_in(who.superuser)
+    page = client.get(url("signature", "add"))
+    assert reverse("pipelines:parse_signature") in page.text
+    form = {"name": "Triage", "text": "mail -> topic", "instructions": "", "description": ""}
+    form |= dict.fromkeys(("descriptions", "constraints", "types"), "{}")
+    refused = client.post(url("signature", "add"), {**form, "text": "mail -> topic: flaot"})
+    assert "flaot" in refused.text
+    assert not Signature.objects.exists()
+    client.post(url("signature", "add"), form)
+    assert Signature.objects.get().latest.text == "mail -> topic"  # type: ignore[union-attr]
+
+
+def test_the_next_version_begins_as_the_latest_is(who: People) -> None:
+    signature = fill(who)["signature"]
+    page = signed_in(who.superuser).get(url("signatureversion", "add"), {"signature": signature.pk})
+    assert "x -&gt; y" in page.text
+    own = signed_in(who.superuser).get(url("signature", "change", signature.pk))
+    assert f"{url('signatureversion', 'add')}?signature={signature.pk}" in own.text
+
+
+def test_the_admin_has_our_name_and_the_registry_first(who: People) -> None:
+    page = signed_in(who.superuser).get(reverse("admin:index")).text
+    assert "Django administration" not in page
+    assert page.index("Signature registry") < page.index("Projects and people")
+
+
+def test_there_is_one_place_to_sign_in(who: People) -> None:
+    client = Client(headers={"host": "localhost"})
+    assert client.get(reverse("admin:login"))["Location"].startswith("/sign-in/")
+    assert signed_in(who.viewer).get(reverse("admin:login")).status_code == 403
+
+
+def test_a_project_with_runs_is_counted_and_deleted(who: People) -> None:
+    things = fill(who)
+    Run.objects.create(
+        project=who.project, pipeline=things["pipeline"], version=things["pipelineversion"]
+    )
+    client, page = signed_in(who.superuser), url("project", "delete", who.project.pk)
+    shown = client.get(page).text
+    assert "1 runs" in shown
+    assert "1 pipelines" in shown
+    client.post(page, {"post": "yes"})
+    assert not Project.objects.exists()
+    assert not Run.objects.exists()

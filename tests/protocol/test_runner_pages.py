@@ -1,59 +1,28 @@
 """The runner's pages: who sees what, what a form starts, and that lists cost the same however long."""
 
-import json
-from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-from django.utils import timezone
 
 from pipelines.models import LMProfile, Pipeline
 from pipelines.services import create_pipeline
-from runner.engine.events import EventType, RunStatus, StepStatus
-from runner.models import Artifact, Attempt, Event, Run, Step
+from runner.engine.events import EventType, RunStatus
+from runner.models import Artifact, Run
 from tests.graphs import chain
+from tests.run_rows import a_step, an_event, client_of, ended
 from tests.runner_world import World
 
 pytest_plugins = ["tests.runner_fixtures"]
-
-
-def client_of(world: World, name: str = "owner") -> Client:
-    client = Client()
-    client.force_login(world.person(name))
-    return client
 
 
 def chained(world: World) -> Pipeline:
     """A pipeline that can be run: its draft is there, too."""
     owner = world.person("owner")
     return create_pipeline(project=world.project, user=owner, name="Answer mail", graph=chain(3))
-
-
-def a_step(run: Run, path: str = "s0", **fields: Any) -> Step:
-    """A step that has begun with the run and taken a second."""
-    begin = run.started_at or timezone.now()
-    fields = {"status": StepStatus.SUCCEEDED, "seconds": 1.0, "backend": "native", **fields}
-    fields = {"started_at": begin, "finished_at": begin + timedelta(seconds=1), **fields}
-    return Step.objects.create(run=run, path=path, kind="predict", **fields)
-
-
-def an_event(run: Run, seq: int, type_: EventType, step: str = "", **data: Any) -> Event:
-    at = timezone.now().timestamp()
-    return Event.objects.create(
-        run=run, seq=seq, epoch=1, type=type_, step=step, at=at, data=json.dumps(data)
-    )
-
-
-def ended(world: World, **fields: Any) -> Run:
-    begin = timezone.now() - timedelta(seconds=5)
-    end = begin + timedelta(seconds=2)
-    fields = {"status": RunStatus.SUCCEEDED, "started_at": begin, "finished_at": end, **fields}
-    return world.run(**fields)
 
 
 def addresses(world: World) -> list[tuple[str, str]]:
@@ -64,6 +33,7 @@ def addresses(world: World) -> list[tuple[str, str]]:
         ("get", reverse("runner:run", args=[run.pk])),
         ("get", reverse("runner:since", args=[run.pk])),
         ("get", reverse("runner:step", args=[run.pk]) + "?path=s0"),
+        ("get", reverse("runner:value", args=[run.pk]) + "?place=inputs/x"),
         ("post", reverse("runner:cancel", args=[run.pk])),
         ("post", reverse("runner:resume", args=[run.pk])),
         ("post", reverse("runner:repeat", args=[run.pk])),
@@ -88,7 +58,8 @@ def test_an_outsider_s_list_is_empty(world: World) -> None:
 
 
 def test_strangers_are_sent_to_sign_in(world: World) -> None:
-    for method, address in [*addresses(world), ("get", reverse("runner:workers"))]:
+    lists = [("get", reverse("runner:workers")), ("post", reverse("runner:several"))]
+    for method, address in [*addresses(world), *lists]:
         assert getattr(Client(), method)(address).status_code == 302, address
 
 
@@ -104,39 +75,6 @@ def test_what_changes_something_is_not_done_by_get(world: World) -> None:
     for method, address in addresses(world):
         if method == "post":
             assert client.get(address).status_code == 405, address
-
-
-# The list
-
-
-def test_the_list_costs_the_same_however_long(world: World) -> None:
-    client = client_of(world)
-    ended(world)
-    client.get(reverse("runner:runs"))
-    with CaptureQueriesContext(
-        connection,
-    ) as few:
-        client.get(reverse("runner:runs"))
-    for _ in range(30):
-        ended(world)
-    with CaptureQueriesContext(connection) as many:
-        assert client.get(reverse("runner:runs")).status_code == 200
-    assert len(many) == len(few)
-
-
-def test_the_list_is_filtered_by_what_it_understands(world: World) -> None:
-    good, bad = ended(world), ended(world, status=RunStatus.FAILED, failure_message="No answer")
-    client = client_of(world)
-
-    def listed(**asked: str) -> set[Run]:
-        page = client.get(reverse("runner:runs"), asked).context["page"]
-        return set(page.object_list)
-
-    assert listed(status="failed") == {bad}
-    assert listed(q="no ANSWER") == {bad}
-    assert listed(pipeline=str(good.pipeline_id)) == {good, bad}
-    assert listed(pipeline=str(uuid4())) == set()
-    assert listed(status="owner_id", pipeline="x' --", page="-9") == {good, bad}
 
 
 # A run
@@ -158,23 +96,16 @@ def test_every_part_of_a_run_is_drawn(world: World, show: str, part: str) -> Non
 def test_the_timeline_costs_the_same_however_many_steps(world: World) -> None:
     client, run = client_of(world), ended(world)
     address = reverse("runner:run", args=[run.pk])
-    a_step(run, attempt_count=2)
+    for path in ("s0", "each", "each[0]/s0"):
+        a_step(run, path, attempt_count=2, lm_calls=1)
     client.get(address)
     with CaptureQueriesContext(connection) as few:
         client.get(address)
-    for number in range(30):
+    for number in range(1, 30):
         a_step(run, f"each[{number}]/s0", attempt_count=2)
     with CaptureQueriesContext(connection) as many:
-        assert "s0 30" in client.get(address).text
+        assert "Predict 30" in client.get(address).text
     assert len(many) == len(few)
-
-
-def test_bars_stand_where_steps_stood(world: World) -> None:
-    run = ended(world)
-    assert run.started_at
-    a_step(run, started_at=run.started_at + timedelta(seconds=1), finished_at=run.finished_at)
-    lane = client_of(world).get(reverse("runner:run", args=[run.pk])).context["timeline"].lanes[0]
-    assert (lane.bar.left, lane.bar.wide) == ("50.00%", "50.00%")
 
 
 def test_a_large_output_is_put_back(world: World) -> None:
@@ -202,54 +133,6 @@ def test_polling_gives_what_happened_since(world: World) -> None:
     found = client_of(world).get(reverse("runner:since", args=[run.pk]), {"after": "1"}).json()
     assert [event["seq"] for event in found["events"]] == [2, 3]
     assert found["status"] == "running"
-
-
-def test_a_step_shows_what_went_in_and_what_was_asked(world: World) -> None:
-    run = ended(world)
-    a_step(run, first_seq=1, last_seq=3, reason="It is quicker.")
-    an_event(run, 1, EventType.STEP_STARTED, "s0", kind="predict", inputs={"x": "A question"})
-    an_event(
-        run,
-        2,
-        EventType.LM_CALL,
-        "s0",
-        call=1,
-        model="small",
-        messages=[{"role": "user", "content": "The prompt"}],
-        response="The reply",
-        usage={"input_tokens": 7, "output_tokens": 2, "cost": 0.001},
-    )
-    an_event(run, 3, EventType.STEP_SUCCEEDED, "s0", outputs={"y": "The answer"}, seconds=1.0)
-    text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
-    for said in (
-        "A question",
-        "The prompt",
-        "The reply",
-        "The answer",
-        "It is quicker.",
-        "$0.0010",
-    ):
-        assert said in text
-
-
-def test_tracebacks_are_not_for_those_who_only_look(world: World) -> None:
-    run = ended(world, status=RunStatus.FAILED)
-    step = a_step(run, status=StepStatus.FAILED, first_seq=1, last_seq=1)
-    failure = {"code": "internal", "message": "It broke", "traceback": "File secret.py"}
-    an_event(run, 1, EventType.STEP_FAILED, "s0", failure=failure, seconds=1.0)
-    Attempt.objects.create(
-        run=run, step=step.path, epoch=1, number=1, status="failed", started_at=timezone.now()
-    )
-    address = reverse("runner:step", args=[run.pk]) + "?path=s0"
-    assert "secret.py" in client_of(world, "editor").get(address).text
-    seen = client_of(world, "viewer").get(address).text
-    assert "It broke" in seen
-    assert "secret.py" not in seen
-
-
-def test_a_step_that_is_not_there_is_not_found(world: World) -> None:
-    address = reverse("runner:step", args=[ended(world).pk])
-    assert client_of(world).get(address, {"path": "nowhere\x00"}).status_code == 404
 
 
 def test_a_run_is_stopped(world: World) -> None:

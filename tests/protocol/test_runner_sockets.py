@@ -5,12 +5,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from channels.layers import get_channel_layer
 
 from dspex_site.origin import OriginCheck
 from pipelines.models import Membership, Project
 from runner.consumers import LiveConsumer, limits
 from runner.consumers.window import LIMIT, MARK_EVERY, Window
-from runner.live import Publisher, project_group
+from runner.live import WORKERS, Publisher, project_group
 from runner.models import Run
 from runner.services import start_run
 from tests.runner_sockets import ORIGIN, connected, open_socket
@@ -198,6 +199,29 @@ async def test_a_bad_message_is_answered_and_the_socket_stays(world: World, text
         assert (await socket.hear("error"))["code"] == "invalid_message"
         await socket.tell("subscribe_workers")
         assert (await socket.hear("subscribed"))["workers"] is True
+
+
+def pool_with_worker_of(run: Run) -> dict[str, Any]:
+    worker = {"number": 1, "run_id": str(run.pk), "step": "analyse"}
+    return {"runs": 1, "pools": [{"pool": "general", "workers": [worker]}]}
+
+
+@pytest.mark.parametrize(("name", "step"), [("viewer", "analyse"), ("outsider", "")])
+async def test_whose_run_a_worker_has_is_told_to_those_who_may_see_it(
+    world: World, name: str, step: str
+) -> None:
+    run = await db(world.run)
+    async with connected(world, name) as socket:
+        await socket.tell("subscribe_workers")
+        await socket.hear("subscribed")
+        layer = get_channel_layer()
+        assert layer
+        message = {"type": "live.workers", "stats": pool_with_worker_of(run)}
+        await layer.group_send(WORKERS, message)
+        ((worker,),) = [pool["workers"] for pool in (await socket.hear("workers"))["pools"]]
+        assert worker["step"] == step
+        assert worker["run_id"] == (str(run.pk) if step else "")
+        assert worker["held"] is True
 
 
 async def test_a_long_or_binary_message_ends_the_socket(world: World) -> None:
