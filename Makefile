@@ -28,7 +28,7 @@ unexport query
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup run run_flagship test check test-fast test-protocol test-integration \
-	test-browser test-canvas bench lock
+	test-browser test-canvas screenshots bench lock
 
 help: ## List the commands
 	@sed -nE 's/^([a-z_-]+):[^#]*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -63,7 +63,7 @@ test-integration: ## Tests with real worker processes and the real local model
 
 test-browser: ## Tests in real Chromium, against a real server and the real local model
 
-bench: $(BENCH) ## Measure against the goals and the peers; some of it: make bench only=engine,bridge
+bench: $(BENCH) $(DIST) ## Measure against the goals and the peers; some of it: make bench only=engine,bridge
 	$(BENCH_VENV)/bin/python -m benchmarks $(if $(only),--only '$(only)')
 
 lock: $(UV) ## Remake the lock files after a change of pyproject.toml (upgrade=1 takes newer versions)
