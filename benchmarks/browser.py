@@ -22,8 +22,8 @@ OPTIONS = [
 ]
 PAINTED = 5
 """Seconds within which everything has been painted after a run's end."""
-NODE_SHOWS = 390
-"""Of what comes at once a node shows the end: 4,000 characters, tokens of ten."""
+NODE_SHOWS = 260
+"""Of what comes at once a node shows the end: 4,000 characters, tokens of fifteen."""
 WINDOW = ViewportSize(width=1920, height=1080)
 
 
@@ -84,23 +84,27 @@ def wait_for_end(page: Page, seconds: float = 60) -> None:
 
 
 WATCH_TOKENS = """() => {
-  const painted = { panel: [], node: [] };
+  const painted = { panel: new Map(), node: new Map() };
   const texts = { panel: "", node: "" };
   const next = new MessageChannel();
   let waiting = [];
   // A message that is sent from a frame's callback comes after the frame has been painted.
   next.port1.onmessage = () => {
     const now = Date.now();
-    for (const { place, stamp } of waiting.splice(0)) painted[place].push((now - stamp) % 1e8);
+    for (const { place, stamp, number } of waiting.splice(0)) {
+      // Text that has settled, or moved, is set anew.
+      if (!painted[place].has(number)) painted[place].set(number, (now - stamp) % 1e8);
+    }
   };
   new MutationObserver((records) => {
     for (const { target, addedNodes } of records) {
-      const place = target.closest?.(".pc-stream") ? "node" : target.closest?.(".stream") ? "panel" : "";
+      const within = (selector) => target.closest?.(selector);
+      const place = within(".pc-stream") ? "node" : within(".stream .text") ? "panel" : "";
       if (!place) continue;
       for (const added of addedNodes) {
         texts[place] += added.textContent;
-        texts[place] = texts[place].replace(/t(\\d{8}) /g, (_, stamp) => {
-          waiting.push({ place, stamp: Number(stamp) });
+        texts[place] = texts[place].replace(/t(\\d{8})\\.(\\d{4})/g, (_, stamp, number) => {
+          waiting.push({ place, stamp: Number(stamp), number });
           return "";
         });
       }
@@ -112,13 +116,15 @@ WATCH_TOKENS = """() => {
 """Keeps, in the page, how many milliseconds after it left the provider each token was painted."""
 
 
+PAINTED_TOKENS = """() => Object.fromEntries(
+  Object.entries(window.paintedTokens).map(([place, tokens]) => [place, [...tokens.values()]]))"""
+
+
 def painted_tokens(page: Page, expected: int) -> dict[str, list[float]]:
     """Milliseconds by place, `panel` and `node`; RuntimeError unless so many tokens are painted."""
     found: dict[str, list[float]] = {}
     for _ in range(PAINTED * 20):
-        found = page.evaluate("window.paintedTokens")
-        # Text that is whole may be set anew, so the first of them count.
-        found = {name: place[:expected] for name, place in found.items()}
+        found = page.evaluate(PAINTED_TOKENS)
         if len(found["panel"]) == expected and len(found["node"]) >= min(expected, NODE_SHOWS):
             return found
         page.wait_for_timeout(50)

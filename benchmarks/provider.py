@@ -19,7 +19,7 @@ from pipelines.graph.graph import Edge, Graph, Node, Position
 
 PROFILE = "paced"
 CYCLE = 10**8
-"""A token is `t` and the milliseconds since 1970, of which the last eight digits are enough."""
+"""A token is `t`, the milliseconds since 1970, of which the last eight digits are enough, and its number."""
 
 HOLD = 0.5
 """Seconds until the answer ends: a node shows what it writes only while it runs."""
@@ -126,7 +126,7 @@ async def _stream(writer: asyncio.StreamWriter, tokens: int, pace: int) -> None:
     for number in range(tokens):
         if pace:
             await asyncio.sleep(begin + number / pace - time.monotonic())
-        _write(writer, {"content": f"t{int(time.time() * 1000) % CYCLE:08} "})
+        _write(writer, {"content": f"t{int(time.time() * 1000) % CYCLE:08}.{number:04} "})
     await writer.drain()
     await asyncio.sleep(HOLD)
     _write(writer, {"content": "end."}, finish="stop")

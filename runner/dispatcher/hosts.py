@@ -75,9 +75,6 @@ class Hosts:
         assert isinstance(adapter, LocalAdapter)
         await asyncio.to_thread(adapter.model(LOCAL_PROFILE).endpoint)
 
-    async def load_encoder(self) -> None:
-        await asyncio.to_thread(self.shared.encoder.load)
-
     def _make(self, project_id: UUID, names: Names) -> Host:
         folder = self.settings.cache_directory / "collections"
         return Host(

@@ -68,10 +68,9 @@ class Runner:
         ]
 
     async def warm_up(self) -> None:
-        """Load DSPy, the embedded model and the encoder before the first run asks for them, one after
-        the other: each takes a core for a second or two."""
-        hosts = self.hosts
-        for begin in (hosts.shared.pool.start, hosts.start_local_model, hosts.load_encoder):
+        """Load DSPy and the embedded model before the first run asks for them, one after the other:
+        each takes a core for a second or two."""
+        for begin in (self.hosts.shared.pool.start, self.hosts.start_local_model):
             try:
                 await begin()
             except RunnerError as error:

@@ -70,7 +70,7 @@ def _text_limits(schema: Mapping[str, Any], within: bool) -> dict[str, int]:
     longest = min(longest, schema.get("maxLength", longest))
     # Left free, a tiny model answers with nothing at all now and then.
     least = shortest if within else max(shortest, min(1, longest))
-    limits = {"minLength": min(least, MAX_REPEATS)} if least else {}
+    limits = {} if within and not least else {"minLength": min(least, MAX_REPEATS)}
     return limits | ({"maxLength": longest} if longest <= MAX_REPEATS else {})
 
 

@@ -45,7 +45,7 @@ LOCAL_PROFILE = LMProfile(
 class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The settings of a local profile: tokens of context for one request, and requests at a time."""
 
-    context: Annotated[int, msgspec.Meta(ge=512, le=8192)] = 4096
+    context: Annotated[int, msgspec.Meta(ge=512, le=8192)] = 2048
     slots: Annotated[int, msgspec.Meta(ge=1, le=8)] = 2
 
 

@@ -60,11 +60,6 @@ class TokenEncoder:
             _give_back()
         return [vectors[index] for index in range(len(texts))]
 
-    def load(self) -> None:
-        """Load now what the first text would, which takes a second or two. MissingPackages as above."""
-        with self._lock:
-            self._load()
-
     def _load(self) -> None:
         if self._session is None:
             self._tokenizer, self._session = _loaded()

@@ -234,7 +234,8 @@ def test_two_tabs_of_one_person_follow_each_other_without_a_socket(
     expect(node(other, "input")).to_be_visible()
     choose(page, "template")
     page.locator("#inspector [name=label]").fill("Seen by polling")
-    expect(node(other, "template")).to_contain_text("Seen by polling")
+    # It asks every five seconds.
+    expect(node(other, "template")).to_contain_text("Seen by polling", timeout=15_000)
     expect(page.locator("#people")).to_have_text("")
 
 

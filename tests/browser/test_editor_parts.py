@@ -24,7 +24,7 @@ def writing(context: BrowserContext, name: str, **more: Any) -> str:
     }
     edges = {"write.text": ["input.text"], "output.said": ["write.text"]}
     layout = {"input": [40, 60], "write": [300, 60], "output": [640, 60]}
-    layout |= dict.fromkeys(more, [300, 240])
+    layout |= {key: [300, 240] for key in more}
     return imported(context, {"name": name, "nodes": nodes, "edges": edges, "layout": layout})
 
 
@@ -77,6 +77,25 @@ def test_a_saved_pipeline_is_added_from_the_list(page: Page, context: Any) -> No
     page.keyboard.press("Enter")
     expect(node(page, "pipeline")).to_contain_text(name)
     saved(page, 1)
+
+
+def test_an_edge_that_ends_nowhere_offers_saved_pipelines_and_the_node_runs(
+    page: Page, context: Any
+) -> None:
+    name, _ = greeting(context)
+    page.goto(writing(context, "Outer"))
+    output = node(page, "input").locator(".react-flow__handle[data-handleid=text]")
+    output.drag_to(page.locator("pipeline-canvas"), target_position=CLEAR)
+    page.keyboard.type(name)
+    expect(page.get_by_role("option", name=name)).to_be_visible()
+    page.keyboard.press("Enter")
+    saved(page, 1)
+    expect(page.locator("#problem-count")).to_be_hidden()
+    start(page, text="Ada")
+    ended(page)
+    choose(page, "pipeline")
+    page.get_by_role("tab", name="Last result").click()
+    expect(page.locator("#node-last")).to_contain_text("Hello Ada")
 
 
 def test_the_whole_name_of_a_kind_adds_that_kind(page: Page, context: Any) -> None:

@@ -112,7 +112,7 @@ async def test_an_answer_holds_to_its_schema(gateway: Gateway, text: str) -> Non
 
 
 async def test_too_long_a_prompt_is_named_as_such(gateway: Gateway) -> None:
-    with pytest.raises(ContextWindowExceeded, match="4096 tokens"):
+    with pytest.raises(ContextWindowExceeded, match="2048 tokens"):
         await answer(gateway, "word " * 5000)
 
 

@@ -2,18 +2,18 @@
 
 import type { CanvasEvents } from "../canvas/types";
 import { toast } from "../site/toasts";
-import { edgeBetween, joining, newNodes, roomOf, type Wanted } from "./adding";
 import { afterSaving } from "./aftersaving";
-import { clipOf, clipText, pasting, readClip } from "./clipboard";
+import { clipOf, clipText } from "./clipboard";
 import { dropRefusal, showRefusal } from "./conflicts";
 import { commandList, type Command } from "./commandlist";
 import { Company } from "./company";
 import { Edits, type Place } from "./edits";
-import { after, answered, caughtUp, freeId, freePlace, marked } from "./graph";
+import { after, answered, caughtUp, marked } from "./graph";
 import { History } from "./history";
 import { Inspector } from "./inspector";
 import { Keeper } from "./kept";
 import { keys } from "./keys";
+import { NodeEdits } from "./nodeedits";
 import { Palette } from "./palette";
 import { openTab, panels } from "./panels";
 import { handedOver, HistoryPanel, restore, titleOf, type PastRef } from "./past";
@@ -22,7 +22,6 @@ import { missingInput, RunButton, sayMissing } from "./runbutton";
 import { began, ended } from "./runstates";
 import { Saved } from "./saved";
 import { SaveStateText } from "./savestate";
-import { tidying } from "./tidy";
 import {
   byId,
   read,
@@ -33,7 +32,6 @@ import {
   type EditorGraph,
   type EditorNode,
   type FirstState,
-  type KindView,
   type Operation,
   type Problem,
   type Refused,
@@ -56,6 +54,14 @@ class Editor {
   private drawnUpTo = "";
   private selected: string[] = [];
   private readonly edits: Edits;
+  private readonly nodes = new NodeEdits({
+    canvas: this.canvas,
+    kinds: this.first.kinds,
+    shown: () => this.shown(),
+    selected: () => this.selected,
+    edit: (operation) => this.edit(operation),
+    undo: () => this.history.undo(),
+  });
   private readonly history: History;
   private readonly inspector: Inspector;
   private readonly palette: Palette;
@@ -82,15 +88,15 @@ class Editor {
       (operation, base) => this.edit(operation, base),
       (what, version) => {
         if (what === "repin") void this.repin(version);
-        else if (what === "remove") this.remove();
-        else this.duplicate();
+        else if (what === "remove") this.nodes.remove();
+        else this.nodes.duplicate();
       },
       (node, part, field) => this.base.nodes.find((each) => each.id === node)?.[part][field],
     );
     this.palette = new Palette(
       this.first.kinds,
       data.saved ?? "",
-      (kind, wanted) => this.add(kind, wanted),
+      (kind, wanted) => this.nodes.add(kind, wanted),
       () => this.shown(),
     );
     this.past = new HistoryPanel(data.history ?? "", (wanted) => void this.restore(wanted));
@@ -111,7 +117,10 @@ class Editor {
     void this.inspector.show(null);
     if (!this.base.readonly) void this.edits.restore();
     // Others edit too: whoever comes back to the tab sees what is there.
-    addEventListener("focus", () => void this.catchUp());
+    addEventListener("focus", () => {
+      void this.catchUp();
+      void this.inspector.lookAgain();
+    });
     const nodes = () => this.shown().nodes;
     new RunButton(
       () => began(this.canvas, nodes()),
@@ -142,9 +151,9 @@ class Editor {
     );
     this.on("request-rename", ({ node }) => void this.rename(node));
     this.on("request-run", () => this.run());
-    this.on("request-tidy", ({ nodes }) => this.tidy(nodes));
-    this.on("request-duplicate", ({ nodes, dx, dy }) => this.duplicate(nodes, dx, dy));
-    this.on("request-paste", ({ text, x, y, parent }) => this.paste(text, { at: { x, y }, parent }));
+    this.on("request-tidy", ({ nodes }) => this.nodes.tidy(nodes));
+    this.on("request-duplicate", ({ nodes, dx, dy }) => this.nodes.duplicate(nodes, dx, dy));
+    this.on("request-paste", ({ text, x, y, parent }) => this.nodes.paste(text, { at: { x, y }, parent }));
     this.canvas.addEventListener("request-copy", (event) => {
       const { nodes, clipboard } = (event as CustomEvent<CanvasEvents["request-copy"]>).detail;
       clipboard?.setData("text/plain", clipText(clipOf(this.shown(), nodes)));
@@ -172,7 +181,7 @@ class Editor {
       { title: "Publish", keys: "", does: pressed("publish"), edits: true },
       { title: "Import a DSPy program", keys: "", does: pressed("import-program"), edits: true },
       { title: "History", keys: "", does: () => this.past.toggle(true) },
-      { title: "Tidy layout", keys: "", does: () => this.tidy([]), edits: true },
+      { title: "Tidy layout", keys: "", does: () => this.nodes.tidy([]), edits: true },
       { title: "Fit to view", keys: "1", does: () => this.canvas.fit() },
       { title: "Rename", keys: "F2", does: () => void this.rename(this.selected[0] ?? null), edits: true },
       { title: "Undo", keys: "Ctrl Z", does: () => this.history.undo(), edits: true },
@@ -203,8 +212,8 @@ class Editor {
       run: () => this.run(),
       add: can(() => this.ask()),
       rename: can(() => void this.rename(this.selected[0] ?? null)),
-      remove: can(() => this.remove()),
-      duplicate: can(() => this.duplicate()),
+      remove: can(() => this.nodes.remove()),
+      duplicate: can(() => this.nodes.duplicate()),
       toggleDrawer: () => byId("fold-drawer").click(),
       fit: () => this.canvas.fit(),
     });
@@ -217,50 +226,6 @@ class Editor {
     if (this.base.readonly) return;
     this.history.note(this.edits.add(operation, { base }), operation);
     this.draw();
-  }
-
-  private add(kind: KindView, wanted: Wanted | null): void {
-    if (this.base.readonly) return;
-    const graph = this.shown();
-    const id = freeId(new Set(graph.nodes.map((node) => node.id)), kind.kind);
-    const { x, y } = wanted ?? freePlace(graph, this.canvas.centre(), roomOf(kind));
-    const parent = wanted?.parent ?? null;
-    const adding = newNodes(graph, this.first.kinds, kind, { id, x, y, parent });
-    const near = wanted?.near;
-    const port = near && joining(graph, near, kind);
-    const joined: Operation[] = near && port ? [{ op: "connect", ...edgeBetween(near, id, port) }] : [];
-    const operations = [...adding, ...joined];
-    const [only] = operations;
-    this.edit(operations.length === 1 && only ? only : { op: "batch", operations });
-    this.canvas.focusNode(id);
-  }
-
-  private remove(): void {
-    if (this.base.readonly || !this.selected.length) return;
-    const operations = this.selected.map((node): Operation => ({ op: "remove_node", node }));
-    const [only] = operations;
-    this.edit(operations.length === 1 && only ? only : { op: "batch", operations });
-    toast(`${operations.length === 1 ? "Node" : `${operations.length} nodes`} removed`, "ok", {
-      label: "Undo",
-      does: () => this.history.undo(),
-    });
-    this.canvas.select([]);
-  }
-
-  private duplicate(nodes = this.selected, dx = 40, dy = 40): void {
-    this.put(pasting(clipOf(this.shown(), nodes), this.shown(), { dx, dy }));
-  }
-
-  private paste(text: string, place: { at: { x: number; y: number }; parent: string | null }): void {
-    const clip = readClip(text);
-    if (!clip) toast("What was copied is no part of a pipeline.", "warn");
-    else this.put(pasting(clip, this.shown(), place));
-  }
-
-  private put(pasted: { operation: Operation; ids: string[] } | null): void {
-    if (!pasted || this.base.readonly) return;
-    this.edit(pasted.operation);
-    this.canvas.select(pasted.ids);
   }
 
   /** The node that is shown runs another version of its pipeline. */
@@ -278,13 +243,6 @@ class Editor {
     } catch (error) {
       toast((error as Error).message, "failed");
     }
-  }
-
-  private tidy(nodes: string[]): void {
-    const operation = tidying(this.shown(), nodes);
-    if (!operation) return;
-    this.edit(operation);
-    this.canvas.fit();
   }
 
   private async rename(node: string | null): Promise<void> {

@@ -73,6 +73,11 @@ export class Inspector {
     if (!this.panel.contains(document.activeElement)) await this.load(Promise.resolve());
   }
 
+  /** What a node pins may have a newer version by now, which somebody made in another tab. */
+  async lookAgain(): Promise<void> {
+    if (this.panel.querySelector("[data-pin]")) await this.refresh();
+  }
+
   /** Others have changed this. Who is typing keeps the form, and what is typed over their value is sent
    * as made on what was seen, so that it is refused and not lost on either side. */
   async changed(operations: Operation[], since: number): Promise<void> {

@@ -20,6 +20,10 @@ export class SavedSection {
     section.addEventListener("toggle", () => {
       if (section.open && !this.text) void this.fill();
     });
+    // Others publish, too: whoever comes back to the tab sees what there is.
+    addEventListener("focus", () => {
+      if (section.open) void this.fill();
+    });
   }
 
   filter(text: string): void {
