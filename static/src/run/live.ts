@@ -22,6 +22,7 @@ const TICK = 200;
 const CHANGED = 1_000;
 /** Steps that are listed while they run; all of them are on the run's page. */
 const ROWS = 200;
+const CANVAS = "pipeline-canvas";
 
 interface Usage {
   input_tokens?: number;
@@ -53,6 +54,11 @@ export class RunLive extends HTMLElement {
 
   connectedCallback(): void {
     if (this.feed) return;
+    if (this.inPanel && !customElements.get(CANVAS)) {
+      // A run that goes on when the editor is opened: the canvas's script may come later than this one.
+      void customElements.whenDefined(CANVAS).then(() => this.isConnected && this.connectedCallback());
+      return;
+    }
     const outline = document.getElementById(this.dataset.outline ?? "")?.textContent;
     if (outline) this.outline = JSON.parse(outline) as Outline;
     this.draw();
@@ -108,7 +114,7 @@ export class RunLive extends HTMLElement {
   }
 
   private get canvas(): PipelineCanvas | null {
-    return document.querySelector<PipelineCanvas>("pipeline-canvas");
+    return document.querySelector<PipelineCanvas>(CANVAS);
   }
 
   // What comes in

@@ -80,6 +80,15 @@ test("a step that succeeds shows its outputs in place of what was streamed", () 
   assert.deepEqual(live(row), [false]);
 });
 
+test("what comes after the step's end adds nothing to its outputs", () => {
+  const row = started();
+  write(row, key("analysis"), "The Lion's ");
+  row.lines[0]?.text.add(11, "Whistle");
+  row.end("succeeded", 101, 1, "", { analysis: "The Lion's Whistle" });
+  row.lines[0]?.paint(101);
+  assert.equal(said(row)[0]?.[1], "The Lion's Whistle");
+});
+
 test("an output that was put aside keeps what was streamed", () => {
   const row = started();
   write(row, key("text"), "Very long");

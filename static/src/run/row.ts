@@ -17,6 +17,7 @@ export class Line {
   /** What comes next was written before the page looked: it says nothing about speed. */
   replayed = false;
   closed = false;
+  private settled = false;
   private first: number | undefined;
   private last = 0;
   private readonly state = said("span", "state");
@@ -54,7 +55,7 @@ export class Line {
   /** Appends what has come since the last paint, and says it. */
   paint(now: number): string {
     const fresh = this.text.take();
-    if (!fresh) return "";
+    if (!fresh || this.settled) return ""; // what comes late is part of what it has settled to
     if (!this.replayed) {
       this.rate.add(now, fresh.length);
       this.first ??= now;
@@ -71,7 +72,9 @@ export class Line {
   /** What the field came to, in place of what was streamed. */
   settle(of: unknown): void {
     this.live = false;
-    if (of !== null && of !== undefined) this.words.replaceChildren(...value(of));
+    if (of === null || of === undefined) return;
+    this.settled = true;
+    this.words.replaceChildren(...value(of));
   }
 
   says(text: string, css = ""): void {
