@@ -47,9 +47,9 @@ def run(report: Report) -> None:
             cookies = {each["name"]: each["value"] for each in context.cookies()}
             with httpx.Client(base_url=server.address, cookies=cookies) as client:
                 taken = {page: _taken(client, page) for page in pages}
-    slowest = max(taken, key=lambda page: taken[page])
-    print(f"  the slowest page is {slowest}")
-    report("page_p50_ms", taken[slowest], "ms")
+    slowest = sorted(taken, key=lambda page: -taken[page])
+    print("  the slowest:", ", ".join(f"{page} {taken[page]:.0f} ms" for page in slowest[:5]))
+    report("page_p50_ms", taken[slowest[0]], "ms")
 
 
 def _is_light(page: str) -> bool:

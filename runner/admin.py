@@ -45,7 +45,8 @@ class RunAdmin(HistoryAdmin[Run]):
 @admin.register(Step)
 class StepAdmin(HistoryAdmin[Step]):
     list_display = ["path", "run", "kind", "status", "backend", "seconds", "failure_code"]
-    list_filter = ["status", "backend", "kind"]
+    list_filter = ["status"]
+    ordering = ["-pk"]  # the index has it; that of a run's own page would sort them all
     list_select_related = ["run__pipeline"]
     search_fields = ["path", "run__id", "failure_code", "failure_message"]
     search_help_text = "Path, id of the run, or failure"
@@ -54,7 +55,8 @@ class StepAdmin(HistoryAdmin[Step]):
 @admin.register(Attempt)
 class AttemptAdmin(HistoryAdmin[Attempt]):
     list_display = ["step", "number", "run", "backend", "status", "started_at", "failure_code"]
-    list_filter = ["status", "backend"]
+    list_filter = ["status"]
+    ordering = ["-pk"]
     list_select_related = ["run__pipeline"]
     search_fields = ["step", "run__id", "failure_code"]
     search_help_text = "Path of the step, id of the run, or failure code"
@@ -64,6 +66,7 @@ class AttemptAdmin(HistoryAdmin[Attempt]):
 class EventAdmin(HistoryAdmin[Event]):
     list_display = ["seq", "run", "type", "step", "attempt"]
     list_filter = ["type"]
+    ordering = ["-pk"]
     list_select_related = ["run__pipeline"]
     search_fields = ["run__id", "step"]
     search_help_text = "Id of the run, or path of the step"

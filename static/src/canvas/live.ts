@@ -46,7 +46,7 @@ const KEPT = 4_000;
 
 export class Live {
   /** Milliseconds between two paints, and between two of the clocks. */
-  paintEvery = 20;
+  paintEvery = 15;
   clocksEvery = 100;
   /** Called after each paint with the steps whose status or field is another. */
   onChanges: (changes: Change[]) => void = () => {};

@@ -16,7 +16,7 @@ import { Results, Summary, type Outline } from "./summary";
 
 /** Milliseconds between two paints; more where painting takes long, so that it takes a quarter of the
  * time at most. And between two looks at the clock. */
-const PAINT = 20;
+const PAINT = 15;
 const SHARE = 4;
 const TICK = 200;
 const CHANGED = 1_000;
