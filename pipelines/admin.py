@@ -97,6 +97,7 @@ class HistoryAdmin[M: Model](AskingAdmin[M]):
 
     manage = Action.VIEW
     show_full_result_count = False
+    list_per_page = 40
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -35,7 +35,6 @@ class RunAdmin(HistoryAdmin[Run]):
     list_select_related = ["project", "pipeline", "author"]
     search_fields = ["id", "pipeline__name", "project__name", "author__username", "failure_code"]
     search_help_text = "Id, pipeline, project, account or failure code"
-    date_hierarchy = "created_at"
     inlines = [StepInline]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
@@ -65,7 +64,6 @@ class AttemptAdmin(HistoryAdmin[Attempt]):
 @admin.register(Event)
 class EventAdmin(HistoryAdmin[Event]):
     list_display = ["seq", "run", "type", "step", "attempt"]
-    list_filter = ["type"]
     ordering = ["-pk"]
     list_select_related = ["run__pipeline"]
     search_fields = ["run__id", "step"]
@@ -108,4 +106,3 @@ class AllowedToolAdmin(AskingAdmin[AllowedTool]):
 class RouterChangeAdmin(HistoryAdmin[RouterChange]):
     list_display = ["at", "author", "did", "about", "project"]
     list_select_related = ["author", "project"]
-    date_hierarchy = "at"

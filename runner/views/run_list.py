@@ -29,7 +29,7 @@ from runner.services import cancel_run
 from runner.views import figures
 from runner.views.repeating import start_again
 
-PAGE = 40
+PAGE = 25
 CHOICES = 300
 SEVERAL = 100
 """Runs on a page, pipelines or people to choose from, and runs that are stopped or repeated at once."""
