@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from runner.engine.events import RunStatus
 from runner.models import Run
+from runner.views.run_list import PAGE
 from tests.run_rows import client_of, ended
 from tests.runner_world import World
 
@@ -63,7 +64,7 @@ def test_a_filter_is_answered_with_the_results_alone(world: World) -> None:
 
 
 def test_a_page_past_the_last_is_the_last(world: World) -> None:
-    for _ in range(41):
+    for _ in range(PAGE + 1):
         ended(world)
     page = client_of(world).get(reverse("runner:runs"), {"page": "99"}).context["page"]
     assert (page.number, len(page.object_list)) == (2, 1)
