@@ -28,17 +28,17 @@ function run(body: (live: Live, pass: (ms: number) => void, painted: string[]) =
   }
 }
 
-test("the first piece is painted at once, the rest fifty times a second", () => {
+test("the first piece is painted at once, the rest some sixty times a second", () => {
   run((live, pass, painted) => {
     live.chunk("a", "text", "one ");
     pass(1);
-    for (let at = 0; at < 9; at++) {
+    for (let at = 0; at < 6; at++) {
       live.chunk("a", "text", `${at}`);
       pass(2);
     }
     assert.deepEqual(painted, ["=one "]);
     pass(2);
-    assert.deepEqual(painted, ["=one ", "+012345678"]);
+    assert.deepEqual(painted, ["=one ", "+012345"]);
   });
 });
 
