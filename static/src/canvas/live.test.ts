@@ -37,7 +37,7 @@ test("the first piece is painted at once, the rest some sixty times a second", (
       pass(2);
     }
     assert.deepEqual(painted, ["=one "]);
-    pass(2);
+    pass(4);
     assert.deepEqual(painted, ["=one ", "+012345"]);
   });
 });
