@@ -1,6 +1,6 @@
 /** What a run does to the nodes: status, time, tokens and the text that is being written.
  *
- * It arrives more often than it can be painted, so it is gathered and painted some forty times a
+ * It arrives more often than it can be painted, so it is gathered and painted some sixty times a
  * second, the first piece at once; a paint that takes long puts off the next one. Every node has a
  * signal of its own; text does not go through React at all, but is appended to the one element that
  * shows it.
