@@ -22,7 +22,6 @@ from runner.bridge.payloads import (
     ModulePayload,
     SignatureSpec,
 )
-from runner.bridge.worker_lm import MarkLMCalls
 from runner.bridge.worker_loop import Step, Worker
 from runner.engine.errors import Failure, failure_of
 from runner.lm.types import LMRequest, LMResponse
@@ -49,7 +48,6 @@ def start() -> None:
     """What each worker does first: DSPy's caches, history and retries off, because the host has them."""
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     dspy.configure(
-        callbacks=[MarkLMCalls()],
         disable_history=True,
         warn_on_type_mismatch=False,  # the host checks types; an undeclared input takes any value
     )

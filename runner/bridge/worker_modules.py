@@ -15,8 +15,9 @@ import msgspec
 from runner.bridge.messages import ModuleInfo
 from runner.bridge.module_options import check_options
 from runner.bridge.payloads import REWARD, ModulePayload
+from runner.bridge.worker_adapters import adapter
 from runner.bridge.worker_interpreter import interpreter_factory
-from runner.bridge.worker_lm import LM_SETTINGS, adapter, language_model, tag_predictors
+from runner.bridge.worker_lm import LM_SETTINGS, language_model, tag_predictors
 from runner.bridge.worker_loop import Step
 from runner.bridge.worker_registry import discover
 from runner.bridge.worker_signatures import build

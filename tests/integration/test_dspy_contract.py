@@ -22,7 +22,8 @@ from runner.bridge.module_options import check_options
 from runner.bridge.nursery import environment
 from runner.bridge.payloads import FieldSpec, LMSettings, SignatureSpec
 from runner.bridge.worker import start
-from runner.bridge.worker_lm import adapter, language_model
+from runner.bridge.worker_adapters import adapter
+from runner.bridge.worker_lm import language_model
 from runner.bridge.worker_loop import RunCancelled, Step
 from runner.bridge.worker_modules import NODE_TAG
 from runner.bridge.worker_registry import discover
