@@ -11,7 +11,6 @@ as the others held it.
 """
 
 import argparse
-import ctypes
 import gc
 import importlib
 import os
@@ -25,27 +24,35 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+import msgspec
+
 from runner.bridge.frames import PROTOCOL_VERSION, Kind
+from runner.bridge.isolation import Isolation, isolate
 from runner.bridge.messages import ErrorMessage, Exited, Forked, Kill, Message, Ready
+from runner.bridge.scratch import Scratch
 from runner.bridge.wire import Received, Wire
 from runner.bridge.worker_loop import Worker, WorkerLoop
 from runner.engine.errors import Failure, failure_of
 
 READ_SIZE = 64 * 1024
 MAX_DESCRIPTORS = 32
-_PR_SET_PDEATHSIG = 1
 
 
 class ForkServer:
     """The loop of the forkserver process."""
 
-    def __init__(self, control: socket.socket, worker: Worker, limit: int) -> None:
+    def __init__(
+        self, control: socket.socket, worker: Worker, limit: int, isolation: Isolation
+    ) -> None:
         self._control = control
         self._worker = worker
         self._limit = limit
+        self._isolation = isolation
+        self._scratch = Scratch()
         self._wire = Wire()
         self._sockets: deque[int] = deque()
-        self._workers: set[int] = set()
+        # The number of each worker's directory, by pid.
+        self._workers: dict[int, int] = {}
 
     def serve(self) -> None:
         """Fork, kill and report until the host is gone."""
@@ -64,6 +71,7 @@ class ForkServer:
                     return
         finally:
             self._kill_all()
+            self._scratch.close()
 
     def _hear(self) -> bool:
         """Take what the host sent; False at its end."""
@@ -93,21 +101,24 @@ class ForkServer:
             self._send(Kind.ERROR, number, ErrorMessage(failure=failure_of(error)))
             return
         if pid == 0:
-            self._become_worker(descriptor, parent)
+            self._become_worker(descriptor, parent, number)
         os.close(descriptor)
-        self._workers.add(pid)
+        self._workers[pid] = number
         self._send(Kind.FORKED, number, Forked(pid=pid))
 
-    def _become_worker(self, descriptor: int, parent: int) -> NoReturn:
+    def _become_worker(self, descriptor: int, parent: int, number: int) -> NoReturn:
         """In the child. Never returns to the forkserver's loop, whatever happens."""
         try:
-            _end_with(parent)
+            measures = isolate(self._isolation, self._scratch.of(number), parent)
+            self._scratch.leave()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
             gc.enable()
             connection = socket.socket(fileno=descriptor)
-            WorkerLoop(connection, self._worker, limit=self._limit).serve()
+            loop = WorkerLoop(connection, self._worker, limit=self._limit, isolation=measures)
+            loop.limit_cpu(self._isolation.cpu_seconds)
+            loop.serve()
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -126,11 +137,16 @@ class ForkServer:
                 os.waitpid(pid, 0)
 
     def _reap(self) -> None:
-        while self._workers:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if pid == 0:
                 return
-            self._workers.discard(pid)
+            if pid not in self._workers:
+                continue  # it removed a directory
+            self._scratch.clear(self._workers.pop(pid))
             code = os.waitstatus_to_exitcode(status)
             died = Exited(pid=pid, signal=-code) if code < 0 else Exited(pid=pid, code=code)
             self._send(Kind.EXITED, 0, died)
@@ -138,16 +154,6 @@ class ForkServer:
     def _send(self, kind: Kind, number: int, message: Message) -> None:
         with suppress(OSError):  # a host that is gone is noticed by `_hear`
             self._control.sendall(self._wire.pack(kind, number, message))
-
-
-def _end_with(parent: int) -> None:
-    """Have the system kill this worker when the forkserver dies; elsewhere than on Linux the host
-    closes the worker's socket, which ends it too."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the call
-        os._exit(1)
 
 
 def load(module: str) -> Worker:
@@ -184,6 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--worker", required=True, help="module whose preload() gives the worker")
     parser.add_argument("--limit", type=int, required=True, help="bytes a frame may have")
+    parser.add_argument("--isolation", required=True, help="how workers are shut in, as JSON")
     options = parser.parse_args(arguments)
     control = socket.socket(fileno=options.control)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the host, which then ends us
@@ -202,7 +209,8 @@ def main(arguments: list[str] | None = None) -> None:
         control.sendall(wire.pack(Kind.READY, 0, greeting(options.worker, worker)))
     except BrokenPipeError:
         return  # the host has ended while we loaded
-    ForkServer(control, worker, options.limit).serve()
+    isolation = msgspec.json.decode(options.isolation, type=Isolation)
+    ForkServer(control, worker, options.limit, isolation).serve()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from runner.bridge import formats
 from runner.bridge.frames import MAX_FRAME
 from runner.bridge.heartbeat import HeartbeatSettings
+from runner.bridge.isolation import Isolation
 from runner.bridge.nursery import DSPY_WORKER
 from runner.bridge.proxy import WorkerProxy, WorkerState
 
@@ -31,6 +32,7 @@ class PoolSettings:
     limit: int = MAX_FRAME
     formats: tuple[str, ...] = (formats.MESSAGEPACK.name, formats.JSON.name)
     heartbeat: HeartbeatSettings = HeartbeatSettings()
+    isolation: Isolation = Isolation()
 
 
 class Needs(NamedTuple):

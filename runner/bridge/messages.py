@@ -41,9 +41,18 @@ class ModuleInfo(Message, frozen=True):
         return "interpreter" in self.takes
 
 
+class Measure(Message, frozen=True):
+    """Something that a worker was to be kept from; `detail` says how, or why it could not be."""
+
+    name: str
+    applied: bool = False
+    detail: str = ""
+
+
 class Ready(Message, frozen=True):
     """What a worker is. `versions` proves what was loaded; `operations` are the names that a call
-    may use, `modules` the DSPy modules that its `module` operation can run."""
+    may use, `modules` the DSPy modules that its `module` operation can run; `isolation` is what it did
+    to shut itself in."""
 
     protocol: int
     format: str
@@ -52,6 +61,7 @@ class Ready(Message, frozen=True):
     versions: dict[str, str] = {}
     operations: tuple[str, ...] = ()
     modules: tuple[ModuleInfo, ...] = ()
+    isolation: tuple[Measure, ...] = ()
 
     def module(self, name: str) -> ModuleInfo | None:
         """What is known of the module of this name; None: the worker does not have it."""

@@ -5,11 +5,15 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from runner.bridge.frames import MAX_FRAME, Kind, ProtocolError
+from runner.bridge.isolation import Isolation
 from runner.bridge.messages import EMPTY, ErrorMessage, Exited, Forked, Kill, Message, Ready
 from runner.bridge.wire import Received, Wire
 from runner.engine.errors import Failure, RemoteError, RunnerError
@@ -86,7 +90,9 @@ class ForkNursery:
         paths: tuple[Path, ...] = (),
         limit: int = MAX_FRAME,
         timeout: float = 60.0,
+        isolation: Isolation | None = None,
     ) -> None:
+        self._isolation = isolation or Isolation()
         self._worker = worker
         self._paths = paths
         self._limit = limit
@@ -121,7 +127,8 @@ class ForkNursery:
 
     def kill(self, pid: int) -> None:
         if pid in self._workers:
-            self._send(Kind.KILL, 0, Kill(pid=pid))
+            with suppress(WorkersUnavailable):  # its workers die with the forkserver
+                self._send(Kind.KILL, 0, Kill(pid=pid))
 
     async def aclose(self) -> None:
         process = self._process
@@ -157,7 +164,12 @@ class ForkNursery:
             raise WorkersUnavailable(message) from None
 
     async def _spawn(self, control: int) -> asyncio.subprocess.Process:
-        arguments = {"--control": control, "--worker": self._worker, "--limit": self._limit}
+        arguments = {
+            "--control": control,
+            "--worker": self._worker,
+            "--limit": self._limit,
+            "--isolation": msgspec.json.encode(self._isolation).decode(),
+        }
         return await asyncio.create_subprocess_exec(
             # -P: the working directory is not a place to import from.
             *(sys.executable, "-P", "-m", "runner.bridge.forkserver"),
@@ -228,5 +240,9 @@ class ForkNursery:
     ) -> None:
         if self._control is None:
             raise WorkersUnavailable("The forkserver ended.")
-        # Blocking, and never for long: the forkserver reads whenever it does not fork.
-        socket.send_fds(self._control, [self._wire.pack(kind, number, message)], descriptors)
+        data = self._wire.pack(kind, number, message)
+        try:
+            # Blocking, and never for long: the forkserver reads whenever it does not fork.
+            socket.send_fds(self._control, [data], descriptors)
+        except OSError as error:  # it died a moment ago, which `_hear` will hear
+            raise WorkersUnavailable(f"The forkserver ended: {error}.") from None

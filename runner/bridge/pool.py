@@ -375,7 +375,11 @@ class Pool:
 
     async def _open(self) -> Ready:
         if self._nursery is None:
-            self._nursery = ForkNursery(self.settings.worker, limit=self.settings.limit)
+            self._nursery = ForkNursery(
+                self.settings.worker,
+                limit=self.settings.limit,
+                isolation=self.settings.isolation,
+            )
         await self._nursery.start()
         error = await self._start_worker()
         if error is not None:

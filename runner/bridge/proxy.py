@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from runner.bridge import formats
 from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, Kind, ProtocolError
 from runner.bridge.heartbeat import Heartbeat, HeartbeatSettings
@@ -224,6 +226,9 @@ class WorkerProxy:
             "run_id": self.run_id,
             "step": self.step,
             "format": self.wire.format.name,
+            "isolation": [msgspec.to_builtins(each) for each in self.ready.isolation]
+            if self.ready
+            else [],
             "calls": self.figures.calls,
             "strays": self.figures.strays,
             "bytes_in": self.wire.bytes_in,

@@ -9,6 +9,8 @@ Knows nothing of DSPy: `worker.py` gives it the operations.
 
 import os
 import queue
+import resource
+import signal
 import socket
 import threading
 import time
@@ -28,6 +30,7 @@ from runner.bridge.messages import (
     Hello,
     LMRequestMessage,
     LMResponseMessage,
+    Measure,
     Message,
     ModuleInfo,
     Ready,
@@ -195,9 +198,13 @@ class WorkerLoop:
         *,
         limit: int = MAX_FRAME,
         leave: Callable[[], None] = lambda: os._exit(0),
+        isolation: tuple[Measure, ...] = (),
     ) -> None:
         self._connection = connection
         self._worker = worker
+        self._isolation = isolation
+        self._cpu_seconds = 0
+        self._running: Step | None = None
         self._operations = {**BUILT_IN, **worker.operations}
         self._leave = leave
         self._wire = Wire(limit)
@@ -213,6 +220,12 @@ class WorkerLoop:
         while (step := self._inbox.get()) is not None:
             self._run(step)
             del self._steps[step.number]
+
+    def limit_cpu(self, seconds: int) -> None:
+        """End a call with `cpu_time_exceeded` when the process has computed so long for it; 0: never.
+        Only where `serve` runs in the main thread, which alone hears signals."""
+        self._cpu_seconds = seconds
+        signal.signal(signal.SIGXCPU, self._out_of_cpu)
 
     def next_request(self) -> int:
         """A number for a request of this worker's own; the host numbers its calls by itself."""
@@ -283,6 +296,7 @@ class WorkerLoop:
             versions=dict(self._worker.versions),
             operations=tuple(self._operations),
             modules=self._worker.modules,
+            isolation=self._isolation,
         )
         self.send(Kind.READY, 0, ready)
         self._wire.format = chosen
@@ -294,7 +308,7 @@ class WorkerLoop:
         value, error = None, None
         try:
             if step.stopped is None:
-                value = self._operation(step.call.operation)(step, step.call.payload)
+                value = self._do(step)
         except BaseException as raised:
             error = raised
         # A module may have hidden why it was stopped, or turned it into an answer: that counts first.
@@ -306,6 +320,32 @@ class WorkerLoop:
             self._fail(step, self._describe(error), _cause(error), started)
         else:
             self._finish(step, value, started)
+
+    def _do(self, step: Step) -> Any:
+        operation = self._operation(step.call.operation)
+        if not self._cpu_seconds:
+            return operation(step, step.call.payload)
+        # The soft limit alone, which may be raised again for the next call.
+        _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+        most = int(time.process_time()) + self._cpu_seconds
+        if hard == resource.RLIM_INFINITY or most < hard:
+            resource.setrlimit(resource.RLIMIT_CPU, (most, hard))
+        self._running = step
+        try:
+            return operation(step, step.call.payload)
+        finally:
+            self._running = None
+
+    def _out_of_cpu(self, number: int, frame: object) -> None:
+        if (step := self._running) is None:
+            return
+        message = (
+            f"The call took more than {self._cpu_seconds:,} s of computing. "
+            "Give the module less to do, or raise the pool's limit of CPU time."
+        )
+        stopped = StepStopped(Failure(code="cpu_time_exceeded", message=message))
+        step.stop(stopped)
+        raise stopped
 
     def _operation(self, name: str) -> Operation:
         try:
@@ -319,6 +359,12 @@ class WorkerLoop:
         for cause in _chain(error):
             if isinstance(cause, HostRefused):
                 return cause.failure
+            if isinstance(cause, MemoryError):
+                message = (
+                    "The worker may not take more memory. Give the module less data at once, or raise "
+                    "the pool's limit of memory."
+                )
+                return Failure(code="out_of_memory", message=message)
         return self._worker.describe(error) or failure_of(error)
 
     def _finish(self, step: Step, value: Any, started: float) -> None:

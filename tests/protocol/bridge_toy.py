@@ -1,7 +1,11 @@
 """A worker module without DSPy, for tests of real processes: it loads in a tenth of a second."""
 
 import os
+import resource  # noqa: F401 (for `try_all`)
 import signal
+import socket  # noqa: F401
+import subprocess  # noqa: F401
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -49,6 +53,33 @@ def wait(step: Step, payload: dict[str, Any]) -> Any:
     time.sleep(payload["seconds"])
 
 
+def try_all(step: Step, payload: dict[str, Any]) -> Any:
+    """Do what a worker may not, and say what came of each."""
+    said: dict[str, str] = {}
+    for name, attempt in payload["attempts"].items():
+        try:
+            said[name] = str(eval(attempt))  # the test's own text
+        except Exception as error:
+            said[name] = f"{type(error).__name__}: {error}"
+    return said
+
+
+def burn(step: Step, payload: dict[str, Any]) -> Any:
+    while True:
+        sum(range(100_000))
+
+
+def take(step: Step, payload: dict[str, Any]) -> Any:
+    return len(bytearray(payload["bytes"]))
+
+
+def litter(step: Step, payload: dict[str, Any]) -> Any:
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        file.write(b"left behind")
+    Path("here").write_text("too")
+    return [file.name, os.getcwd()]
+
+
 def preload() -> Worker:
     operations = {
         "who": who,
@@ -56,5 +87,9 @@ def preload() -> Worker:
         "ask_then_die": ask_then_die,
         "leave": leave,
         "wait": wait,
+        "try_all": try_all,
+        "burn": burn,
+        "take": take,
+        "litter": litter,
     }
     return Worker(operations=operations, versions={"toy": "1"})
