@@ -52,8 +52,10 @@ check: $(DEV) $(NODE_DEV) ## Style, types, floors, migrations and settings
 	npm run --silent typecheck
 	DSPEX_ORIGINS=https://dspex.example $(PYTHON) manage.py check --deploy --fail-level WARNING
 
+# Two processes at once, except where a test costs less than a process or all wait for one model.
+test-protocol test-integration: pytest = -n 2
 test-fast test-protocol test-integration test-browser: test-%: $(DEV) $(DIST)
-	$(PYTHON) -m pytest tests/$*
+	$(PYTHON) -m pytest tests/$* $(pytest)
 
 test-fast: test-canvas ## Tests without processes, files or waiting
 test-canvas: $(NODE_DEV)
