@@ -185,7 +185,8 @@ def test_the_ports_of_a_map_follow_its_body(owner: Client, who: People) -> None:
     assert nodes["each"]["inputs"][0]["type"] == "list[int]"
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"pipeline"}))  # which shows what it pins instead
+# Without `pipeline`, which shows what it pins instead.
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"pipeline"}))
 def test_every_kind_has_a_form(owner: Client, who: People, kind: str) -> None:
     pipeline = pipeline_of(who, graph=Graph.of([Node(id="it", kind=kind)]))
     response = owner.get(reverse("pipelines:node", args=[pipeline.pk, "it"]))
