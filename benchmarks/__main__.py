@@ -12,6 +12,7 @@ from benchmarks.measure import measure
 
 NAMES = (
     *("signature", "engine", "native", "parity", "splitter", "router", "bridge", "dspy_step"),
+    "durable",
     *("embedded", "streaming", "watchers", "editor", "pages", "fast_tests", "install"),
 )
 

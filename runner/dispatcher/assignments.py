@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.db.models import F, Q
 from django.utils import timezone
 
+from pipelines.graph import codec
 from pipelines.graph.graph import Graph, Node
-from pipelines.models import ApprovedHost, Credential, Person, Project, Reference
+from pipelines.models import ApprovedHost, Budget, Credential, Person, Project, Reference
 from pipelines.models import LMProfile as ProfileRow
 from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, NotAllowed, can, require
@@ -20,7 +22,7 @@ from runner.engine.execute import Tally
 from runner.engine.router import RouterSettings
 from runner.engine.waits import Answer
 from runner.host import InvalidPipeline
-from runner.lm.budget import Budget
+from runner.lm.budget import Budget as BudgetValue
 from runner.lm.local_model import LOCAL_PROFILE
 from runner.lm.types import LMProfile
 from runner.models import Artifact, Event, ReplayAnswer, Run, RunnerSettings, Stream
@@ -55,7 +57,7 @@ class Assignment:
     names: Names
     recorded: dict[str, dict[str, Any]]
     answers: dict[str, Answer] = field(default_factory=dict)
-    budgets: Sequence[Budget] = ()
+    budgets: Sequence[BudgetValue] = ()
     tools: frozenset[str] = frozenset()
     run_code: bool = False
 
@@ -80,36 +82,76 @@ def state_of(run: Run) -> RunState:
     )
 
 
-def assignment_of(run: Run) -> Assignment:
+def assignment_of(run: Run, commons: "Commons | None" = None) -> Assignment:
     """Read what the run needs, with what its author may use now, not when it was started.
 
-    Raises what keeps it from running: NotAllowed, InvalidPipeline, GraphError, PipelinesError.
+    Runs that are read at the same time share `commons`, so that what many runs of one version need is
+    read once. Raises what keeps it from running: NotAllowed, InvalidPipeline, GraphError,
+    PipelinesError.
     """
     if run.author is None:
         raise NotAllowed("The account that started this run is gone. Start it again as yourself.")
-    require(run.author, Action.RUN, run)
-    graph = run.version.graph
-    project = run.pipeline.project
-    resolved = resolve_references(project=project, graph=graph, user=run.author)
-    if resolved.problems:
-        raise InvalidPipeline(list(resolved.problems))
-    graph = replace(graph, pipelines=resolved.pipelines)
-    held = RunnerSettings.current()
-    wrapped = restored({"inputs": run.inputs}, _of_inputs(run), _values(run, _of_inputs(run)))
+    commons = {} if commons is None else commons
+    key = (run.version_id, run.author_id)
+    common = commons.get(key)
+    if common is None:
+        common = commons[key] = _common(run, run.author)
+    aside = _of_inputs(run)
+    wrapped = restored({"inputs": run.inputs}, aside, _values(run, aside))
     return Assignment(
         project_id=run.project_id,
-        graph=graph,
+        graph=common.graph,
         inputs=wrapped["inputs"],
+        names=common.names,
+        recorded=_recorded(run),
+        answers=run.given_answers,
+        budgets=budgets_of(run=run, now=timezone.localtime()) if common.budgeted else (),
+        tools=common.tools,
+        run_code=common.run_code,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What is the same for all runs of one version by one person, as long as nobody changes anything."""
+
+    graph: Graph
+    names: Names
+    budgeted: bool
+    tools: frozenset[str]
+    run_code: bool
+
+
+type Commons = dict[tuple[UUID, int | None], Common]
+"""By version and author."""
+
+
+def _common(run: Run, author: Person) -> Common:
+    require(author, Action.RUN, run)
+    graph = _graph(run.version.text)
+    project = run.pipeline.project
+    resolved = resolve_references(project=project, graph=graph, user=author)
+    if resolved.problems:
+        raise InvalidPipeline(list(resolved.problems))
+    if resolved.pipelines:
+        graph = replace(graph, pipelines=resolved.pipelines)
+    held = RunnerSettings.current()
+    return Common(
+        graph=graph,
         names=replace(
             _names(run, graph, project, resolved.profiles, resolved.collections),
             router=held.router,
         ),
-        recorded=_recorded(run),
-        answers=run.given_answers,
-        budgets=budgets_of(run=run, now=timezone.localtime()),
+        budgeted=Budget.objects.filter(project=project).exists(),
         tools=frozenset(run.pipeline.allowed_tools.values_list("name", flat=True)),
         run_code=held.run_code,
     )
+
+
+@lru_cache(maxsize=32)
+def _graph(text: str) -> Graph:
+    """One object for the runs of one version: the host knows it again, and plans it once."""
+    return codec.load(text)
 
 
 def _names(

@@ -1,7 +1,7 @@
 """Who executes which run. Plain functions on the database, for the dispatcher's thread.
 
-Work is claimed by a conditional UPDATE that counts rows: of several runners that want a run, one gets
-it. Each claim raises the run's epoch, and with it what the recorder demands of a writer.
+Work is claimed by a conditional UPDATE: of several runners that want a run, one gets it. Each claim
+raises the run's epoch, and with it what the recorder demands of a writer.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -30,26 +30,28 @@ class Holding:
 
 def claim(*, owner: str, limit: int, now: datetime, lease: timedelta) -> list[UUID]:
     """Take up to so many runs, the oldest first."""
-    waiting = Run.objects.claimable(now).order_by("created_at").values_list("pk", flat=True)
-    return [run_id for run_id in waiting[:limit] if _take(run_id, owner, now, lease)]
+    oldest = Run.objects.claimable(now).order_by("created_at").values_list("pk", "epoch")
+    waiting = dict(oldest[:limit])
+    if not waiting:
+        return []
+    _take(waiting, owner, now, lease)
+    # Those that another runner took at the same time have its name, or have had ours in an earlier epoch.
+    mine = Run.objects.filter(pk__in=waiting, owner=owner).values_list("pk", "epoch")
+    taken = {pk for pk, epoch in mine if epoch == waiting[pk] + 1}
+    return [run_id for run_id in waiting if run_id in taken]
 
 
-def _take(run_id: UUID, owner: str, now: datetime, lease: timedelta) -> bool:
-    taken = (
-        Run.objects.claimable(now)
-        .filter(pk=run_id)
-        .update(
-            owner=owner,
-            epoch=F("epoch") + 1,
-            lease_until=now + lease,
-            started_at=Coalesce("started_at", Value(now)),
-            status=Case(
-                When(status=RunStatus.CANCELLING, then=Value(RunStatus.CANCELLING.value)),
-                default=Value(RunStatus.RUNNING.value),
-            ),
-        )
+def _take(runs: Collection[UUID], owner: str, now: datetime, lease: timedelta) -> None:
+    Run.objects.claimable(now).filter(pk__in=runs).update(
+        owner=owner,
+        epoch=F("epoch") + 1,
+        lease_until=now + lease,
+        started_at=Coalesce("started_at", Value(now)),
+        status=Case(
+            When(status=RunStatus.CANCELLING, then=Value(RunStatus.CANCELLING.value)),
+            default=Value(RunStatus.RUNNING.value),
+        ),
     )
-    return taken == 1
 
 
 def held(owner: str) -> list[Holding]:

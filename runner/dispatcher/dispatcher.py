@@ -24,7 +24,8 @@ from django.utils import timezone
 from pipelines.graph.graph import GraphError
 from pipelines.models.errors import CredentialUnreadable, HostNotApproved, PipelinesError
 from runner.dispatcher import claims
-from runner.dispatcher.assignments import Assignment, assignment_of, state_of
+from runner.dispatcher.assignments import Assignment
+from runner.dispatcher.reading import Reader
 from runner.engine.errors import Failure, RunnerError, failure_of
 from runner.engine.events import RunStatus
 from runner.engine.waits import Answer, RunControl
@@ -32,10 +33,13 @@ from runner.host import Host
 from runner.live import project_group
 from runner.live.publisher import Publisher
 from runner.models import Run
-from runner.recorder import DatabaseThread, Recorder, RunJournal, RunState
+from runner.recorder import DatabaseThread, Recorder, RunJournal
 from runner.services import run_answered, run_wanted
 
 logger = logging.getLogger(__name__)
+
+CLAIMED_AT_ONCE = 100
+"""Runs in one transaction; the first of them begin while the next are claimed."""
 
 _MENDED_BY_A_PERSON = (HostNotApproved, CredentialUnreadable)
 
@@ -82,6 +86,7 @@ class Dispatcher:
         self._publisher = publisher
         self._recorder = recorder
         self._thread = thread
+        self._reader = Reader(thread)
         self._hosts = hosts
         self._running: dict[UUID, _Running] = {}
         self._awake = asyncio.Event()
@@ -150,12 +155,14 @@ class Dispatcher:
                 await asyncio.sleep(self.settings.poll)
 
     async def _claim(self) -> None:
-        free = self.settings.concurrency - len(self._running)
-        if free <= 0:
-            return
-        for run_id in await self._thread.do(self._claim_in_database, free):
-            running = self._running[run_id] = _Running()
-            running.task = self._loop.create_task(self._execute(run_id, running))
+        while (free := self.settings.concurrency - len(self._running)) > 0:
+            limit = min(free, CLAIMED_AT_ONCE)
+            claimed = await self._thread.do(self._claim_in_database, limit)
+            for run_id in claimed:
+                running = self._running[run_id] = _Running()
+                running.task = self._loop.create_task(self._execute(run_id, running))
+            if len(claimed) < limit:
+                return
 
     async def _tend(self) -> None:
         """Hold on to what we have; stop what was stopped elsewhere, leave what was lost."""
@@ -193,7 +200,7 @@ class Dispatcher:
 
     async def _execute(self, run_id: UUID, running: _Running) -> None:
         try:
-            state, assignment, stopped = await self._thread.do(_read, run_id)
+            state, assignment, stopped = await self._reader.read(run_id)
             running.cancelling |= stopped
             journal = self._recorder.open(state, lambda error: self._abandon(running))
             running.journal = journal
@@ -269,17 +276,6 @@ class Dispatcher:
 
     def _release(self, runs: list[UUID]) -> None:
         claims.release(owner=self.settings.owner, runs=runs, now=timezone.now())
-
-
-def _read(run_id: UUID) -> tuple[RunState, Assignment | Exception, bool]:
-    """The run as claimed, and whether it was stopped before. What keeps it from running is for its
-    journal, so it is not raised."""
-    run = Run.objects.select_related("version", "pipeline__project", "author").get(pk=run_id)
-    state, stopped = state_of(run), run.status == RunStatus.CANCELLING
-    try:
-        return state, assignment_of(run), stopped
-    except (RunnerError, PipelinesError, GraphError, PermissionDenied) as error:
-        return state, error, stopped
 
 
 def _failure(error: Exception) -> Failure:
