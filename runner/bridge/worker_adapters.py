@@ -13,8 +13,9 @@ from weakref import WeakKeyDictionary
 
 import dspy
 import pydantic
+from dspy.adapters import utils
 
-from runner.bridge.worker_values import plain
+from runner.bridge.worker_values import plain, type_adapter
 from runner.lm.compact import MAX_DEMOS, prompt_text
 
 FRESH: ContextVar[bool] = ContextVar("fresh", default=False)
@@ -25,6 +26,9 @@ ANSWER: ContextVar[dict[str, Any] | None] = ContextVar("answer", default=None)
 
 TOOL_ARGUMENTS = "next_tool_args"
 """ReAct's field for what a tool is called with."""
+
+# DSPy makes one of pydantic's for each value that it writes or reads, a sixth of a step's time.
+utils.TypeAdapter = type_adapter
 
 _KEPT: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 

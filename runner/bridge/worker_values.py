@@ -38,9 +38,23 @@ def typed(name: str, value: Any, annotation: Any) -> Any:
         ) from None
 
 
-@lru_cache(maxsize=1024)
 def _adapter(annotation: Any) -> pydantic.TypeAdapter[Any] | None:
-    return pydantic.TypeAdapter(annotation) if _needs_conversion(annotation) else None
+    return type_adapter(annotation) if _needs_conversion(annotation) else None
+
+
+def type_adapter(annotation: Any) -> pydantic.TypeAdapter[Any]:
+    """Pydantic's adapter of a type. They are kept: making one takes tens of microseconds and more."""
+    # By its text as well: a union equals the same one in another order, which reads differently.
+    text = "" if isinstance(annotation, type) else str(annotation)
+    try:
+        return _kept_adapter(annotation, text)
+    except TypeError:  # can't be hashed
+        return pydantic.TypeAdapter(annotation)
+
+
+@lru_cache(maxsize=1024)
+def _kept_adapter(annotation: Any, text: str) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(annotation)
 
 
 def _needs_conversion(annotation: Any) -> bool:
