@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.db import (
     DEFAULT_DB_ALIAS,
@@ -121,11 +120,7 @@ def _write_patiently(parts: Sequence[Part]) -> None:
 
 def _write(parts: Sequence[Part]) -> None:
     with connections[DEFAULT_DB_ALIAS].wrap_database_errors, Cursor() as cursor:
-        held = []
-        for part in parts:
-            part.error = None if _fence(cursor, part) else LeaseLost()
-            if part.error is None:
-                held.append(part)
+        held = _held(cursor, parts)
         STEPS.write(cursor, [row for part in held for row in part.steps])
         ATTEMPTS.write(cursor, [row for part in held for row in part.attempts])
         EVENTS.write(cursor, [row for part in held for row in part.rows])
@@ -137,14 +132,20 @@ def _write(parts: Sequence[Part]) -> None:
                 cursor.execute(FORGET_ANSWERS, [part.journal.state.id.hex])
 
 
-def _fence(cursor: Cursor, part: Part) -> bool:
-    """Bring the run's own row up to date, if it is still ours."""
-    state, tally = part.journal.state, part.journal.projection.tally
-    last_seq = part.journal.projection.last_seq
-    progress: list[Any] = [last_seq, tally.input_tokens, tally.output_tokens, tally.cost]
-    progress += [tally.lm_calls, *(part.finish or ())]
-    held = cursor.execute(
-        PROGRESS if part.finish is None else FINISH,
-        [*progress, state.id.hex, state.epoch, state.owner],
-    )
-    return bool(held)
+def _held(cursor: Cursor, parts: Sequence[Part]) -> list[Part]:
+    """Bring the runs' own rows up to date, and leave out the parts of runs that are ours no more."""
+    ends = [part for part in parts if part.finish is not None]
+    goes_on = [part for part in parts if part.finish is None]
+    ours = FINISH.pass_through(cursor, [_own_row(part) for part in ends])
+    ours |= PROGRESS.pass_through(cursor, [_own_row(part) for part in goes_on])
+    for part in parts:
+        part.error = None if part.journal.state.id.hex in ours else LeaseLost()
+    return [part for part in parts if part.error is None]
+
+
+def _own_row(part: Part) -> Row:
+    state, projection = part.journal.state, part.journal.projection
+    tally = projection.tally
+    progress = (projection.last_seq, tally.input_tokens, tally.output_tokens, tally.cost)
+    who = (state.id.hex, state.epoch, state.owner)
+    return (*progress, tally.lm_calls, *(part.finish or ()), *who)

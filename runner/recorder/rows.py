@@ -3,11 +3,11 @@
 Not the ORM: it spends ten times as long on a row, and a step is some six rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,10 @@ from django.db.models import Model
 from runner.models import Artifact, Attempt, CachedAnswer, Event, ReplayAnswer, Run, Step, Stream
 
 type Row = tuple[Any, ...]
+
+SMALL_LOT = 8
+LARGEST_LOT = 64
+"""Rows in one statement."""
 
 
 @dataclass(frozen=True)
@@ -32,33 +36,72 @@ class Table:
     key: tuple[str, ...]
     updates: tuple[str, ...] = ()
 
+    def write(self, cursor: "Cursor", rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        if cursor.in_lots:
+            for lot in lots(rows):
+                cursor.execute(self._sql(len(lot)), [value for row in lot for value in row])
+        else:
+            cursor.executemany(self._sql(1), rows)
+
+    def _sql(self, rows: int) -> str:
+        """The statement for so many rows."""
+        made = self._made.get(rows)
+        if made is None:
+            values = ", ".join([marks(len(self.fields))] * rows)
+            made = self._made[rows] = f"{self._begin} {values} {self._end}"
+        return made
+
     @cached_property
-    def sql(self) -> str:
+    def _made(self) -> dict[int, str]:
+        return {}
+
+    @cached_property
+    def _columns(self) -> dict[str, str]:
         columns = {field.name: field.column for field in self.model._meta.concrete_fields}
-        column = {name: f'"{columns[name]}"' for name in self.fields}
-        names, marks = ", ".join(column.values()), ", ".join(["%s"] * len(column))
-        key = ", ".join(column[name] for name in self.key)
-        changes = ", ".join(f"{column[name]} = excluded.{column[name]}" for name in self.updates)
-        end = f"DO UPDATE SET {changes}" if changes else "DO NOTHING"
+        return {name: f'"{columns[name]}"' for name in self.fields}
+
+    @cached_property
+    def _begin(self) -> str:
         # All names are those of our own models; every value is a parameter.
         table = self.model._meta.db_table
-        return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) {end}"  # noqa: S608
+        return f"INSERT INTO {table} ({', '.join(self._columns.values())}) VALUES"
 
-    def write(self, cursor: "Cursor", rows: Sequence[Row]) -> None:
-        if rows:
-            cursor.executemany(self.sql, rows)
+    @cached_property
+    def _end(self) -> str:
+        column = self._columns
+        key = ", ".join(column[name] for name in self.key)
+        changes = ", ".join(f"{column[name]} = excluded.{column[name]}" for name in self.updates)
+        return f"ON CONFLICT ({key}) {f'DO UPDATE SET {changes}' if changes else 'DO NOTHING'}"
+
+
+def marks(number: int) -> str:
+    return f"({', '.join(['%s'] * number)})"
+
+
+def lots(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows by the lot, in a few sizes only: each size is a statement that the database keeps prepared."""
+    start = 0
+    while left := len(rows) - start:
+        size = left if left <= SMALL_LOT else min(LARGEST_LOT, 1 << (left.bit_length() - 1))
+        yield rows[start : start + size]
+        start += size
 
 
 class Cursor:
     """A transaction on the database's own cursor: Django's wrappers cost more than the rows.
 
-    Statements are written with `%s`, as everywhere in Django.
+    Statements are written with `%s`, as everywhere in Django. With `in_lots` many rows go into one
+    statement: SQLite runs in this process, and each statement gives up Python's lock and has to wait
+    for it again, up to 5 ms while the event loop is busy. Servers take rows by `executemany`, which
+    sends them in one go.
     """
 
     def __init__(self) -> None:
         connection = connections[DEFAULT_DB_ALIAS]
         connection.ensure_connection()
-        self._sqlite = connection.vendor == "sqlite"
+        self._sqlite = self.in_lots = connection.vendor == "sqlite"
         self._cursor = connection.connection.cursor()
 
     def __enter__(self) -> Self:
@@ -95,6 +138,12 @@ class Cursor:
 
     def executemany(self, sql: str, rows: Sequence[Row]) -> None:
         self._cursor.executemany(self._own(sql), rows)
+
+    def returned(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        """The rows that a statement gives back."""
+        self._cursor.execute(self._own(sql), values)
+        found: list[Row] = self._cursor.fetchall()
+        return found
 
     def _own(self, sql: str) -> str:
         return _marked_for_sqlite(sql) if self._sqlite else sql
@@ -145,20 +194,61 @@ CACHED_ANSWERS = Table(
 )
 
 _RUN = Run._meta.db_table
-_FENCE = "WHERE id = %s AND epoch = %s AND owner = %s"
-PROGRESS = (
-    f"UPDATE {_RUN} SET last_seq = %s, input_tokens = %s, output_tokens = %s, cost = %s, "  # noqa: S608
-    f"lm_calls = %s {_FENCE}"
+_PROGRESS = ("last_seq", "input_tokens", "output_tokens", "cost", "lm_calls")
+_FINISH = (
+    *("status", "outputs", "errors", "artifacts", "failure_code", "failure_message"),
+    *("failed_step", "finished_at"),
 )
-FINISH = (
-    f"UPDATE {_RUN} SET last_seq = %s, input_tokens = %s, output_tokens = %s, cost = %s, "  # noqa: S608
-    "lm_calls = %s, status = %s, outputs = %s, errors = %s, artifacts = %s, failure_code = %s, "
-    "failure_message = %s, failed_step = %s, finished_at = %s, owner = '', lease_until = NULL "
-    f"{_FENCE}"
-)
+
+
+@dataclass(frozen=True)
+class Fence:
+    """Brings the rows of runs up to date, of those that are still ours: a row here is the values of
+    `fields`, then the run's id, epoch and owner."""
+
+    fields: tuple[str, ...]
+    also: str = ""
+
+    def pass_through(self, cursor: "Cursor", rows: Sequence[Row]) -> set[str]:
+        """The runs (hexadecimal ids) that were ours."""
+        if not rows:
+            return set()
+        if cursor.in_lots and len(rows) > 1:
+            found = [
+                cursor.returned(self._of_many(len(lot)), [value for row in lot for value in row])
+                for lot in lots(rows)
+            ]
+            return {run for runs in found for (run,) in runs}
+        return {row[-3] for row in rows if cursor.execute(self._of_one, row)}
+
+    @cached_property
+    def _of_one(self) -> str:
+        changes = ", ".join(f"{name} = %s" for name in self.fields)
+        return f"UPDATE {_RUN} SET {changes}{self.also} WHERE id = %s AND epoch = %s AND owner = %s"  # noqa: S608
+
+    def _of_many(self, rows: int) -> str:
+        """For SQLite, which names the columns of VALUES itself."""
+        changes = ", ".join(f"{name} = v.column{at}" for at, name in enumerate(self.fields, 1))
+        at = len(self.fields)
+        values = ", ".join([marks(at + 3)] * rows)
+        return (
+            f"UPDATE {_RUN} SET {changes}{self.also} FROM (VALUES {values}) AS v "  # noqa: S608
+            f"WHERE id = v.column{at + 1} AND epoch = v.column{at + 2} AND owner = v.column{at + 3} "
+            "RETURNING id"
+        )
+
+
+PROGRESS = Fence(_PROGRESS)
+FINISH = Fence((*_PROGRESS, *_FINISH), also=", owner = '', lease_until = NULL")
 FORGET_ANSWERS = f"DELETE FROM {ReplayAnswer._meta.db_table} WHERE run_id = %s"  # noqa: S608
 
 
 def moment(at: float) -> str:
     """A time as both databases read it in a connection of Django's, which speaks UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    micros = int(at * 1e6)
+    return f"{_second(micros // 1_000_000)}.{micros % 1_000_000:06}"
+
+
+@lru_cache(maxsize=64)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
