@@ -7,6 +7,7 @@ it ends the workers and the embedded model.
 import asyncio
 import os
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from runner.engine.execute import Execution
 from runner.engine.figures import FigureStore, MemoryFigures
 from runner.engine.inputs import check_inputs
 from runner.engine.journal import Journal, MemoryJournal
-from runner.engine.plan import plan
+from runner.engine.plan import Plan, plan
 from runner.engine.results import RunResult, take
 from runner.engine.router import Router, RouterSettings
 from runner.engine.waits import RunControl
@@ -42,6 +43,9 @@ from runner.native.corpus import Corpus, FolderCorpus
 from runner.native.executor import NativeExecutor
 from runner.native.http_request import Sites
 from runner.native.token_encoder import TokenEncoder, check_packages
+
+PLANS = 32
+"""Graphs that were run last, kept with their plans."""
 
 
 def _cache_directory() -> Path:
@@ -123,6 +127,21 @@ class Shared:
         self.ledger = Ledger()
         self.tell = tuple(tell)
         self.encoder = TokenEncoder()
+        self._plans: OrderedDict[int, tuple[Graph, Plan]] = OrderedDict()
+
+    def plan(self, graph: Graph) -> Plan:
+        """The plan of a graph, made once as long as it is the same object; InvalidPipeline."""
+        known = self._plans.get(id(graph))
+        if known is not None:
+            self._plans.move_to_end(id(graph))
+            return known[1]
+        if problems := validate(graph):
+            raise InvalidPipeline(problems)
+        made = plan(graph)
+        self._plans[id(graph)] = (graph, made)  # the graph is kept so that its id stays its own
+        if len(self._plans) > PLANS:
+            self._plans.popitem(last=False)
+        return made
 
     async def aclose(self) -> None:
         """End workers, connections and the embedded model."""
@@ -204,9 +223,7 @@ class Host:
         `budgets`. Raises InvalidPipeline and InvalidInput before anything runs. Events and chunks are
         told on the event loop, in order. Cancel the task to cancel the run.
         """
-        if problems := validate(graph):
-            raise InvalidPipeline(problems)
-        planned = plan(graph)
+        planned = self._shared.plan(graph)
         checked_inputs = check_inputs(planned, inputs)
         if timeout is not None and not timeout > 0:  # NaN would upset the event loop's timers
             raise InvalidInput(f"A timeout is a number of seconds above 0, not {timeout!r}.")

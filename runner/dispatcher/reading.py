@@ -60,7 +60,8 @@ def _settle(future: asyncio.Future[Read], found: Read | Exception) -> None:
 
 def _read_all(run_ids: Sequence[UUID]) -> dict[UUID, Read | Exception]:
     """On the database thread."""
-    runs = Run.objects.select_related("version", "pipeline__project", "author")
+    # Many of them are of one version by one person: a join would make those anew for each.
+    runs = Run.objects.prefetch_related("version", "pipeline__project", "author")
     commons: Commons = {}
     found: dict[UUID, Read | Exception] = {}
     for run in runs.filter(pk__in=run_ids):
