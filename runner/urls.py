@@ -10,6 +10,7 @@ from runner.views import (
     metrics,
     panel,
     pipeline_figures,
+    response_cache,
     router,
     run_list,
     runs,
@@ -54,5 +55,7 @@ urlpatterns = [
         name="module_of_node",
     ),
     path("metrics", metrics.metrics, name="metrics"),
+    path("response-cache/", response_cache.held, name="response_cache"),
+    path("response-cache/<uuid:pk>/clear/", response_cache.clear, name="clear_response_cache"),
     path("lm-profiles/<uuid:pk>/test/", lm_profiles.test, name="test_lm_profile"),
 ]

@@ -30,6 +30,7 @@ class CallRecord(msgspec.Struct, frozen=True, kw_only=True):
     input_tokens: int
     cached_input_tokens: int
     output_tokens: int
+    reasoning_tokens: int
     cost: float
     attempts: int
     rejected: int
@@ -64,6 +65,7 @@ def record_of(
         input_tokens=usage["input_tokens"],
         cached_input_tokens=usage["cached_input_tokens"],
         output_tokens=usage["output_tokens"],
+        reasoning_tokens=usage["reasoning_tokens"],
         cost=usage["cost"],
         attempts=data["attempts"],
         rejected=len(data["rejected"]),

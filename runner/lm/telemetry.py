@@ -151,6 +151,7 @@ def _values(call: CallRecord) -> dict[str, Any]:
         "dspex.lm.source": call.source,
         "dspex.lm.attempts": call.attempts,
         "dspex.lm.cost_dollars": call.cost or None,
+        "dspex.lm.reasoning_tokens": call.reasoning_tokens or None,
         "dspex.lm.first_token_seconds": call.first_token,
     }
 

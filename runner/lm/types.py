@@ -46,13 +46,15 @@ class LMRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens, and cost in US dollars where the profile has prices.
 
-    `cached_input_tokens` are those of `input_tokens` that the provider had in its own cache.
+    `cached_input_tokens` are those of `input_tokens` that the provider had in its own cache,
+    `reasoning_tokens` those of `output_tokens` that the model thought with, where the provider says so.
     """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float = 0.0
     cached_input_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -60,6 +62,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
             output_tokens=self.output_tokens + other.output_tokens,
             cost=self.cost + other.cost,
             cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
 
 

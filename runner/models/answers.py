@@ -1,11 +1,14 @@
 """Stored answers of language models: of one run, for resuming it, and of a project, to save money."""
 
+from typing import Any
 from uuid import UUID
 
 from django.db import models
+from django.db.models import Count, Max, Sum
 
 from pipelines.models import Project
 from pipelines.models.project import OwnedQuerySet
+from runner.models.bytes import Bytes
 from runner.models.run import Run
 
 
@@ -32,7 +35,15 @@ class ReplayAnswer(models.Model):
 
 
 class CachedAnswerQuerySet(OwnedQuerySet["CachedAnswer"]):
-    pass
+    def held(self) -> list[dict[str, Any]]:
+        """How many answers there are of each project and LM profile, their bytes, and the newest."""
+        rows = self.order_by("project__name", "profile").values(
+            "project", "project__name", "profile"
+        )
+        held = rows.annotate(
+            answers=Count("pk"), size=Sum(Bytes("value")), newest=Max("created_at")
+        )
+        return [dict(row) for row in held]
 
 
 class CachedAnswer(models.Model):

@@ -4,6 +4,7 @@
 from runner.services.answers import answer_step, run_answered
 from runner.services.budgets import budgets_of
 from runner.services.lm_profiles import callable_profile
+from runner.services.response_cache import clear_response_cache
 from runner.services.retention import prune
 from runner.services.router import (
     note_modules,
@@ -21,6 +22,7 @@ __all__ = [
     "budgets_of",
     "callable_profile",
     "cancel_run",
+    "clear_response_cache",
     "note_modules",
     "pin_backend",
     "prune",

@@ -11,10 +11,13 @@ from runner.models import Event, Run, Step
 MOST = 400
 """Calls of one run that its charts show."""
 CACHE = "response_cache"
+WORTH_SAYING = 0.01
+"""Seconds in line from which they are said."""
 
 
 class CallFigures(msgspec.Struct, frozen=True):
-    """`at` is when it ended, in seconds since 1970."""
+    """`at` is when it ended, in seconds since 1970. `waited` is seconds in line for the profile's limits,
+    `rejected` how many answers were not accepted."""
 
     step: str
     epoch: int
@@ -25,6 +28,8 @@ class CallFigures(msgspec.Struct, frozen=True):
     seconds: float
     first_token: float | None
     tokens: int
+    waited: float
+    rejected: int
     failed: bool
 
     @property
@@ -41,6 +46,8 @@ class _Stored(msgspec.Struct):
     seconds: float = 0.0
     first_token_s: float | None = None
     usage: dict[str, Any] = {}
+    waited_s: float = 0.0
+    rejected: list[msgspec.Raw] = []
     failure: Any = None
 
 
@@ -72,6 +79,8 @@ def _figures(step: str, epoch: int, attempt: int, at: float, stored: _Stored) ->
         seconds=stored.seconds,
         first_token=stored.first_token_s,
         tokens=int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0),
+        waited=stored.waited_s,
+        rejected=len(stored.rejected),
         failed=stored.failure is not None,
     )
 

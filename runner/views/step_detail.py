@@ -9,7 +9,7 @@ from typing import Any
 from runner.engine.events import EventType, StepStatus
 from runner.models import Attempt, Event, Run, Step
 from runner.views import figures
-from runner.views.call_figures import CACHE, CallFigures, calls_of
+from runner.views.call_figures import CACHE, WORTH_SAYING, CallFigures, calls_of
 from runner.views.event_lines import event_lines
 from runner.views.mends import mend_of
 from runner.views.outline import Outlined, node_and_index, outline_of
@@ -223,9 +223,42 @@ def _call(event: Event) -> dict[str, Any]:
         "seconds": figures.seconds(data.get("seconds")),
         "first": figures.seconds(data.get("first_token_s")),
         "source": _SOURCES.get(str(data.get("source")), "miss"),
+        "notes": _notes(data, usage),
+        "rejected": [_rejected(each) for each in data.get("rejected") or ()],
         "messages": [_message(message) for message in data.get("messages") or ()],
         "response": shown("response", data.get("response") or ""),
         "failure": data.get("failure") or {},
+    }
+
+
+def _notes(data: dict[str, Any], usage: dict[str, Any]) -> list[str]:
+    """What is worth a word beside a call's figures, where there is something to say."""
+    waited, rejected = data.get("waited_s") or 0.0, len(data.get("rejected") or ())
+    cached, thought = usage.get("cached_input_tokens") or 0, usage.get("reasoning_tokens") or 0
+    repeated, rate = (data.get("attempts") or 0) - 1, data.get("tokens_per_s")
+    said = {
+        f"waited {figures.seconds(waited)} for the profile's limits": waited >= WORTH_SAYING,
+        f"{_counted(rejected, 'answer')} rejected": rejected > 0,
+        f"{_counted(repeated, 'further attempt')} after an outage": repeated > 0,
+        f"{cached:,} of In from the provider's prompt cache": cached > 0,
+        f"{thought:,} of Out for reasoning": thought > 0,
+        f"{rate or 0:.0f} tokens/s": bool(rate),
+    }
+    return [text for text, holds in said.items() if holds]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _rejected(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer that was not accepted: what it was, what is wrong with it, what it took."""
+    usage = answer.get("usage") or {}
+    return {
+        "response": shown("response", answer.get("response") or ""),
+        "problem": answer.get("problem", ""),
+        "tokens": figures.tokens(usage.get("output_tokens") or 0),
+        "cost": figures.cost(usage.get("cost") or 0.0),
     }
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from runner.models import Attempt, Run, Step
 from runner.views import figures
-from runner.views.call_figures import CACHE, CallFigures, all_from_cache, calls_of
+from runner.views.call_figures import CACHE, WORTH_SAYING, CallFigures, all_from_cache, calls_of
 from runner.views.outline import Outline, Outlined, node_and_index, outline_of
 from runner.views.values import brief
 
@@ -338,14 +338,20 @@ def _worst(statuses: Any) -> str:
 
 
 def _calls_said(calls: list[CallFigures]) -> str:
-    """Tokens, and how long until the first."""
+    """Tokens, how long until the first, and what else took the time."""
     if not calls:
         return ""
     if all(call.source == CACHE for call in calls):
         return "from cache"
     first = next((call.first_token for call in calls if call.first_token is not None), None)
     said = figures.tokens(sum(call.tokens for call in calls))
-    return said if first is None else f"{said}, first at {figures.seconds(first)}"
+    waited, rejected = sum(call.waited for call in calls), sum(call.rejected for call in calls)
+    more = {
+        f"first at {figures.seconds(first)}": first is not None,
+        f"waited {figures.seconds(waited)}": waited >= WORTH_SAYING,
+        f"{rejected} rejected": rejected > 0,
+    }
+    return ", ".join([said, *(text for text, holds in more.items() if holds)])
 
 
 def figures_of(step: Step) -> str:

@@ -64,6 +64,7 @@ async def test_an_answer_streams_through_litellm(monkeypatch: pytest.MonkeyPatch
     profile = profile_of(api_key=KEY, base_url="http://127.0.0.1:9/v1", settings={"strict": False})
     response = await gateway_of(profile).complete(ask("hi", max_tokens=5), a_call(observer))
     assert (response.text, response.usage.output_tokens) == ("Hello", 5)
+    assert (response.usage.cached_input_tokens, response.usage.reasoning_tokens) == (3, 2)
     assert [piece.text for piece in observer.chunks] == ["Hel", "lo"]
     assert (stand.asked["api_key"], stand.asked["api_base"]) == (KEY, "http://127.0.0.1:9/v1")
     assert (stand.asked["max_retries"], stand.asked["max_tokens"]) == (0, 5)

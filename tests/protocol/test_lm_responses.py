@@ -83,6 +83,7 @@ async def test_calls_of_tools_are_read() -> None:
     function = {"name": "f", "arguments": '{"x": 1}'}
     assert response.tool_calls == [{"id": "1", "type": "function", "function": function}]
     assert (response.finish_reason, response.usage.cached_input_tokens) == ("tool_calls", 2)
+    assert response.usage.reasoning_tokens == 1
 
 
 async def test_an_answer_cut_at_the_limit_says_so() -> None:

@@ -42,6 +42,41 @@ def test_a_step_shows_what_went_in_and_what_was_asked(world: World) -> None:
         assert said in text
 
 
+def test_a_call_says_what_it_waited_for_and_each_answer_that_was_rejected(world: World) -> None:
+    run = ended(world)
+    a_step(run, first_seq=1, last_seq=1)
+    tokens = {"input_tokens": 70, "output_tokens": 20, "cost": 0.5}
+    told = {"cached_input_tokens": 64, "reasoning_tokens": 12}
+    an_event(
+        run,
+        1,
+        EventType.LM_CALL,
+        "s0",
+        response="fine",
+        usage={**tokens, **told},
+        attempts=2,
+        waited_s=1.5,
+        first_token_s=0.25,
+        tokens_per_s=38.2,
+        rejected=[{"response": "<i>no", "problem": "it is no JSON (line 1).", "usage": tokens}],
+    )
+    text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
+    for said in (
+        "waited 1.5 s for the profile&#x27;s limits · 1 answer rejected · 1 further attempt after",
+        "64 of In from the provider&#x27;s prompt cache · 12 of Out for reasoning · 38 tokens/s",
+        *("&lt;i&gt;no", "it is no JSON (line 1).", "0.25 s", "$0.50"),
+    ):
+        assert said in text, said
+
+
+def test_an_older_call_without_those_figures_is_still_shown(world: World) -> None:
+    run = ended(world)
+    a_step(run, first_seq=1, last_seq=1)
+    an_event(run, 1, EventType.LM_CALL, "s0", response="fine", usage={"input_tokens": 7})
+    text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
+    assert "fine" in text and 'class="notes"' not in text
+
+
 def test_tracebacks_are_not_for_those_who_only_look(world: World) -> None:
     run = ended(world, status=RunStatus.FAILED)
     step = a_step(run, status=StepStatus.FAILED, first_seq=1, last_seq=1)

@@ -102,12 +102,14 @@ class _Choice(msgspec.Struct):
 
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
 
 
 class _Chunk(msgspec.Struct):
@@ -142,10 +144,12 @@ class ChatAnswer:
         self._model = chunk.model or self._model
         if chunk.usage:
             details = chunk.usage.prompt_tokens_details or _Details()
+            written = chunk.usage.completion_tokens_details or _Details()
             self._usage = Usage(
                 input_tokens=chunk.usage.prompt_tokens or 0,
                 output_tokens=chunk.usage.completion_tokens or 0,
                 cached_input_tokens=details.cached_tokens or 0,
+                reasoning_tokens=written.reasoning_tokens or 0,
             )
         return "".join([self._choice(choice) for choice in chunk.choices[:1]])
 

@@ -136,12 +136,14 @@ class _Item(msgspec.Struct):
 
 class _Details(msgspec.Struct):
     cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
     input_tokens: int = 0
     output_tokens: int = 0
     input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
 
 
 class _Incomplete(msgspec.Struct):
@@ -248,4 +250,5 @@ def _usage(response: _Response) -> Usage:
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cached_input_tokens=(usage.input_tokens_details or _Details()).cached_tokens or 0,
+        reasoning_tokens=(usage.output_tokens_details or _Details()).reasoning_tokens or 0,
     )
