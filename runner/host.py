@@ -5,14 +5,20 @@ it ends the workers and the embedded model.
 """
 
 import asyncio
+import hashlib
 import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import msgspec
 
 from pipelines.graph.graph import Graph, GraphError
 from pipelines.graph.validate import Problem, validate
@@ -24,11 +30,14 @@ from runner.engine.errors import InvalidInput, MissingPackages, RunnerError
 from runner.engine.events import Chunk, Event, RunStatus, StepStatus
 from runner.engine.execute import Execution
 from runner.engine.figures import FigureStore, MemoryFigures
+from runner.engine.identity import Facts, Identities, Meanings
 from runner.engine.inputs import check_inputs
 from runner.engine.journal import Journal, MemoryJournal
+from runner.engine.partial import PartialRun, check_partial, concerned, partial_plan, taking
 from runner.engine.plan import Plan, plan
 from runner.engine.results import RunResult, take
 from runner.engine.router import Router, RouterSettings
+from runner.engine.step_store import StepStore
 from runner.engine.waits import RunControl
 from runner.lm.adapters.catalogue import Adapters
 from runner.lm.budget import Budget, Ledger
@@ -86,6 +95,26 @@ class InvalidPipeline(GraphError):
         return type(self), (self.problems,)
 
 
+def ready(
+    graph: Graph,
+    partial: PartialRun | None,
+    inputs: Collection[str],
+    further: Sequence[Problem] = (),
+) -> Plan:
+    """The plan of a graph, or of a part of it, that is given inputs of these names. Raises
+    InvalidPipeline with the problems of what takes part, those that were found elsewhere too."""
+    problems = [*validate(graph), *further]
+    if partial is None:
+        if problems:
+            raise InvalidPipeline(problems)
+        return plan(graph)
+    check_partial(graph, partial)
+    nodes = concerned(graph, partial)
+    if problems := [each for each in problems if each.node is None or each.node in nodes]:
+        raise InvalidPipeline(problems)
+    return partial_plan(graph, partial, inputs)
+
+
 class RunFailed(RunnerError):
     """The run did not succeed. `result` is the run as far as it went."""
 
@@ -127,21 +156,20 @@ class Shared:
         self.ledger = Ledger()
         self.tell = tuple(tell)
         self.encoder = TokenEncoder()
-        self._plans: OrderedDict[int, tuple[Graph, Plan]] = OrderedDict()
+        self._plans: OrderedDict[int, tuple[Graph, Plan, Meanings]] = OrderedDict()
 
-    def plan(self, graph: Graph) -> Plan:
-        """The plan of a graph, made once as long as it is the same object; InvalidPipeline."""
+    def plan(self, graph: Graph) -> tuple[Plan, Meanings]:
+        """The plan of a graph, with the meanings of its steps, made once as long as it is the same
+        object; InvalidPipeline."""
         known = self._plans.get(id(graph))
-        if known is not None:
+        if known is None:
+            # The graph is kept so that its id stays its own.
+            known = self._plans[id(graph)] = (graph, ready(graph, None, ()), Meanings())
+            if len(self._plans) > PLANS:
+                self._plans.popitem(last=False)
+        else:
             self._plans.move_to_end(id(graph))
-            return known[1]
-        if problems := validate(graph):
-            raise InvalidPipeline(problems)
-        made = plan(graph)
-        self._plans[id(graph)] = (graph, made)  # the graph is kept so that its id stays its own
-        if len(self._plans) > PLANS:
-            self._plans.popitem(last=False)
-        return made
+        return known[1:]
 
     async def aclose(self) -> None:
         """End workers, connections and the embedded model."""
@@ -167,10 +195,15 @@ class Host:
         shared: Shared | None = None,
         scope: str = "",
     ) -> None:
-        """`scope` keeps the router's figures apart from those of other hosts with what they share."""
+        """`scope` keeps the router's figures and recorded steps apart from those of other hosts with
+        what they share."""
         self.settings = settings or HostSettings()
         self._shared = shared or Shared(self.settings)
         self._owns_shared = shared is None
+        self._scope = scope
+        self._profile_digests = {
+            name: _profile_digest(profile) for name, profile in self.settings.profiles.items()
+        }
         self.router = Router(
             self.settings.router,
             self._shared.figures,
@@ -187,9 +220,9 @@ class Host:
             ledger=self._shared.ledger,
             tell=self._shared.tell,
         )
-        corpus = corpus or FolderCorpus(self.settings.cache_directory / "collections")
+        self._corpus = corpus or FolderCorpus(self.settings.cache_directory / "collections")
         self.native = NativeExecutor(
-            self.gateway, corpus, encoder=self._shared.encoder, sites=self.settings.sites
+            self.gateway, self._corpus, encoder=self._shared.encoder, sites=self.settings.sites
         )
         self.pool = self._shared.pool
         self.dspy = DSPyExecutor(
@@ -212,6 +245,9 @@ class Host:
         budgets: Sequence[Budget] = (),
         tools: Collection[str] = (),
         run_code: bool | None = None,
+        partial: PartialRun | None = None,
+        steps: StepStore | None = None,
+        pipeline: str = "",
         on_event: Callable[[Event], None] = lambda event: None,
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     ) -> RunResult:
@@ -220,10 +256,16 @@ class Host:
         `recorded` gives the outputs of steps that need not run again, by path. `control` answers the
         steps that wait for a person, now or later; a run in which nothing but such steps is left ends
         as `waiting`, to be run again with what it recorded and the answers. Its LM calls count for
-        `budgets`. Raises InvalidPipeline and InvalidInput before anything runs. Events and chunks are
-        told on the event loop, in order. Cancel the task to cancel the run.
+        `budgets`. `partial` runs a part, whose other steps take what `steps` has of this `pipeline`;
+        in a run of one step, `inputs` are the step's. Raises InvalidPipeline and InvalidInput before
+        anything runs. Events and chunks are told on the event loop, in order. Cancel the task to
+        cancel the run.
         """
-        planned = self._shared.plan(graph)
+        meanings = Meanings()
+        if partial is None:
+            planned, meanings = self._shared.plan(graph)
+        else:
+            planned = ready(graph, partial, inputs)
         checked_inputs = check_inputs(planned, inputs)
         if timeout is not None and not timeout > 0:  # NaN would upset the event loop's timers
             raise InvalidInput(f"A timeout is a number of seconds above 0, not {timeout!r}.")
@@ -238,6 +280,8 @@ class Host:
             on_chunk=on_chunk,
             router=self.router,
             recorded=recorded,
+            taking=taking(graph, partial, steps) if partial and steps else None,
+            identities=Identities(self._facts(pipeline), meanings) if steps else None,
             control=control,
             deadline=None if timeout is None else loop.time() + timeout,
         )
@@ -255,6 +299,15 @@ class Host:
             self._shared.ledger.close(run_id)
             await self.pool.release_run(run_id)
         return result
+
+    def _facts(self, pipeline: str) -> Facts:
+        return Facts(
+            scope=f"{self._scope}:{pipeline}",
+            profiles=self._profile_digests,
+            default_profile=self.settings.default_profile,
+            dspy=_dspy_version(),
+            collection=self._corpus.version,
+        )
 
     def _tools(self, allowed: Collection[str]) -> dict[str, HostTool]:
         """What a run's modules may call: the host's own, those of its settings, those it is allowed."""
@@ -291,6 +344,22 @@ class Host:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+@cache
+def _dspy_version() -> str:
+    """Of what is installed; read without importing it."""
+    with suppress(PackageNotFoundError):
+        return version("dspy")
+    with suppress(PackageNotFoundError):
+        return version("dspy-ai")
+    return ""
+
+
+def _profile_digest(profile: LMProfile) -> str:
+    """Changes with everything of the profile but its key."""
+    text = msgspec.json.encode(msgspec.structs.replace(profile, api_key=""), order="sorted")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _retrieval_health() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What tests of runs are made of: people, runs, a recorder and a dispatcher on fake backends."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from runner.dispatcher import Dispatcher, DispatcherSettings
 from runner.engine.events import RunStatus
 from runner.engine.execute import Execution
 from runner.engine.fake import FakeExecutor, Work
-from runner.engine.plan import plan
+from runner.engine.identity import Facts, Identities
+from runner.engine.partial import PartialRun, taking
+from runner.engine.step_store import StepStore
+from runner.host import ready
 from runner.live import Publisher
 from runner.lm.budget import Budget
 from runner.models import Run
@@ -97,6 +101,16 @@ async def recording(**options: Any) -> AsyncIterator[Recorder]:
         await publisher.aclose()
 
 
+def facts(**parts: Any) -> Facts:
+    """What names mean where nothing has a name."""
+
+    async def collection(name: str) -> str:
+        return f"content of {name}"
+
+    known = {"profiles": {"local": "1"}, "default_profile": "local", "dspy": "3", "scope": ""}
+    return Facts(**{**known, "collection": collection, **parts})
+
+
 class FakeHosts:
     """Runs graphs with a FakeExecutor in place of backends."""
 
@@ -116,10 +130,22 @@ class FakeHosts:
         budgets: Sequence[Budget] = (),
         tools: object = None,
         run_code: object = None,
+        partial: PartialRun | None = None,
+        steps: StepStore | None = None,
+        pipeline: str = "",
+        timeout: float | None = None,
         **options: Any,
     ) -> None:
-        executors = (self.executor,)
-        await Execution(plan(graph), run_id=run_id, executors=executors, **options).run(inputs)
+        execution = Execution(
+            ready(graph, partial, inputs),
+            run_id=run_id,
+            executors=(self.executor,),
+            taking=taking(graph, partial, steps) if partial and steps else None,
+            identities=Identities(facts(scope=pipeline)),
+            deadline=None if timeout is None else asyncio.get_running_loop().time() + timeout,
+            **options,
+        )
+        await execution.run(inputs)
 
     @property
     def steps(self) -> list[str]:
@@ -149,8 +175,6 @@ async def dispatching(hosts: FakeHosts, **settings: Any) -> AsyncIterator[Dispat
 
 async def ended(run: Run, *statuses: RunStatus) -> Run:
     """The run, when it has one of these statuses (a final one unless told)."""
-    import asyncio
-
     async with asyncio.timeout(5):
         while True:
             found = await db(Run.objects.get, pk=run.pk)

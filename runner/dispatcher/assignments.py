@@ -17,18 +17,18 @@ from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, NotAllowed, can, require
 from pipelines.services import resolve_references
 from pipelines.services.references import names_in
-from runner.engine.events import EventType
 from runner.engine.execute import Tally
+from runner.engine.partial import PartialRun, concerned
 from runner.engine.router import RouterSettings
 from runner.engine.waits import Answer
 from runner.host import InvalidPipeline
 from runner.lm.budget import Budget as BudgetValue
 from runner.lm.local_model import LOCAL_PROFILE
 from runner.lm.types import LMProfile
-from runner.models import Artifact, Event, ReplayAnswer, Run, RunnerSettings, Stream
+from runner.models import Artifact, ReplayAnswer, Run, RunnerSettings, Stream
 from runner.models.run import summary
 from runner.native.http_request import Key, Site, Sites
-from runner.recorder import RunState
+from runner.recorder import RunState, recorded_outputs
 from runner.recorder.payload import restored
 from runner.services import budgets_of, callable_profile
 
@@ -49,9 +49,11 @@ class Names:
 class Assignment:
     """A run, ready to be executed. `recorded` gives the outputs of steps that have ended, by path, and
     `answers` what people said to steps that asked them. `tools` may be called by DSPy modules; `run_code`
-    lets those that run code do so."""
+    lets those that run code do so. `partial` is what of the pipeline is run, `stops` what people stopped,
+    and `timeout` the seconds that are left."""
 
     project_id: UUID
+    pipeline_id: UUID
     graph: Graph
     inputs: dict[str, Any]
     names: Names
@@ -60,6 +62,9 @@ class Assignment:
     budgets: Sequence[BudgetValue] = ()
     tools: frozenset[str] = frozenset()
     run_code: bool = False
+    partial: PartialRun | None = None
+    stops: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
 
 
 def state_of(run: Run) -> RunState:
@@ -92,7 +97,7 @@ def assignment_of(run: Run, commons: "Commons | None" = None) -> Assignment:
     if run.author is None:
         raise NotAllowed("The account that started this run is gone. Start it again as yourself.")
     commons = {} if commons is None else commons
-    key = (run.version_id, run.author_id)
+    key = (run.version_id, run.author_id, run.partial)
     common = commons.get(key)
     if common is None:
         common = commons[key] = _common(run, run.author)
@@ -103,17 +108,22 @@ def assignment_of(run: Run, commons: "Commons | None" = None) -> Assignment:
         graph=common.graph,
         inputs=wrapped["inputs"],
         names=common.names,
-        recorded=_recorded(run),
+        recorded=recorded_outputs(run),
         answers=run.given_answers,
         budgets=budgets_of(run=run, now=timezone.localtime()) if common.budgeted else (),
         tools=common.tools,
         run_code=common.run_code,
+        pipeline_id=run.pipeline_id,
+        partial=run.whole_part,
+        stops=run.given_stops,
+        timeout=_seconds_left(run),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What is the same for all runs of one version by one person, as long as nobody changes anything."""
+    """What is the same for all runs of one version, or of one part of it, by one person, as long as nobody
+    changes anything."""
 
     graph: Graph
     names: Names
@@ -122,8 +132,8 @@ class Common:
     run_code: bool
 
 
-type Commons = dict[tuple[UUID, int | None], Common]
-"""By version and author."""
+type Commons = dict[tuple[UUID, int | None, str], Common]
+"""By version, author, and the part that is run."""
 
 
 def _common(run: Run, author: Person) -> Common:
@@ -131,8 +141,10 @@ def _common(run: Run, author: Person) -> Common:
     graph = _graph(run.version.text)
     project = run.pipeline.project
     resolved = resolve_references(project=project, graph=graph, user=author)
-    if resolved.problems:
-        raise InvalidPipeline(list(resolved.problems))
+    part = run.part
+    keep = concerned(graph, part) if part and part.node in graph.nodes else graph.nodes.keys()
+    if problems := [each for each in resolved.problems if each.node is None or each.node in keep]:
+        raise InvalidPipeline(problems)
     if resolved.pipelines:
         graph = replace(graph, pipelines=resolved.pipelines)
     held = RunnerSettings.current()
@@ -152,6 +164,13 @@ def _common(run: Run, author: Person) -> Common:
 def _graph(text: str) -> Graph:
     """One object for the runs of one version: the host knows it again, and plans it once."""
     return codec.load(text)
+
+
+def _seconds_left(run: Run) -> float | None:
+    if run.deadline_at is None:
+        return None
+    # What is late already has to begin to end.
+    return max(0.001, (run.deadline_at - timezone.now()).total_seconds())
 
 
 def _names(
@@ -204,19 +223,6 @@ def _sites(user: Person | None, project: Project, nodes: Iterable[Node]) -> Site
         },
         keys=keys,
     )
-
-
-def _recorded(run: Run) -> dict[str, dict[str, Any]]:
-    """The outputs of the steps that have succeeded so far. Failed ones are tried again."""
-    if not run.last_seq:
-        return {}
-    events = Event.objects.filter(run=run, type=EventType.STEP_SUCCEEDED).order_by("seq")
-    outputs = {}
-    for event in events.iterator():
-        aside = event.artifact_hashes
-        data = restored(event.value, aside, _values(run, aside)) if aside else event.value
-        outputs[event.step] = data["outputs"]
-    return outputs
 
 
 def _of_inputs(run: Run) -> dict[str, str]:

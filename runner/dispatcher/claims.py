@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from runner.engine.events import RunStatus
 from runner.engine.waits import Answer
 from runner.models import Run
-from runner.models.run import HELD, answers_of
+from runner.models.run import HELD, answers_of, stops_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Holding:
     epoch: int
     status: RunStatus
     answers: Mapping[str, Answer]
+    stops: Mapping[str, str]
 
 
 def claim(*, owner: str, limit: int, now: datetime, lease: timedelta) -> list[UUID]:
@@ -58,16 +59,25 @@ def held(owner: str) -> list[Holding]:
     """What this runner has, as the database sees it."""
     rows = Run.objects.filter(owner=owner, status__in=HELD)
     return [
-        Holding(id=pk, epoch=epoch, status=RunStatus(status), answers=answers_of(answers))
-        for pk, epoch, status, answers in rows.values_list("pk", "epoch", "status", "answers")
+        Holding(
+            id=pk,
+            epoch=epoch,
+            status=RunStatus(status),
+            answers=answers_of(answers),
+            stops=stops_of(stops),
+        )
+        for pk, epoch, status, answers, stops in rows.values_list(
+            "pk", "epoch", "status", "answers", "stops"
+        )
     ]
 
 
-def wake_if_answered(run_id: UUID, known: Collection[str]) -> None:
-    """Queue a run that has just begun to wait, when an answer came that its runner had not heard of."""
+def wake_if_told(run_id: UUID, answers: Collection[str], stops: Collection[str]) -> None:
+    """Queue a run that has just begun to wait, when it was told something that its runner had not heard
+    of."""
     waiting = Run.objects.filter(pk=run_id, status=RunStatus.WAITING)
-    for text in waiting.values_list("answers", flat=True):
-        if answers_of(text).keys() - known:
+    for answered, stopped in waiting.values_list("answers", "stops"):
+        if answers_of(answered).keys() - answers or stops_of(stopped).keys() - stops:
             waiting.update(status=RunStatus.QUEUED)
 
 

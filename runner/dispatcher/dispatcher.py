@@ -33,8 +33,8 @@ from runner.host import Host
 from runner.live import project_group
 from runner.live.publisher import Publisher
 from runner.models import Run
-from runner.recorder import DatabaseThread, Recorder, RunJournal
-from runner.services import run_answered, run_wanted
+from runner.recorder import DatabaseStepStore, DatabaseThread, Recorder, RunJournal
+from runner.services import run_answered, run_wanted, step_stopped
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         run_wanted.connect(self._heard)
         run_answered.connect(self._heard_answer)
+        step_stopped.connect(self._heard_stop)
         self._loops = [
             self._loop.create_task(self._repeat(self._claim)),
             self._loop.create_task(self._repeat(self._tend, wakes=False)),
@@ -110,6 +111,7 @@ class Dispatcher:
         """Take no more runs, and leave those that go on to whoever starts next."""
         run_wanted.disconnect(self._heard)
         run_answered.disconnect(self._heard_answer)
+        step_stopped.disconnect(self._heard_stop)
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -132,6 +134,15 @@ class Dispatcher:
     def _heard_answer(self, *, run_id: UUID, path: str, answer: Answer, **_: Any) -> None:
         """From any thread."""
         self._loop.call_soon_threadsafe(self._answer, run_id, {path: answer})
+
+    def _heard_stop(self, *, run_id: UUID, path: str, by: str, **_: Any) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._stop_steps, run_id, {path: by})
+
+    def _stop_steps(self, run_id: UUID, stops: Mapping[str, str]) -> None:
+        if (running := self._running.get(run_id)) is not None:
+            for path, by in stops.items():
+                running.control.stops.stop(path, by)
 
     def _answer(self, run_id: UUID, answers: Mapping[str, Answer]) -> None:
         if (running := self._running.get(run_id)) is not None:
@@ -182,6 +193,7 @@ class Dispatcher:
                 self._cancel(run_id)
             else:
                 self._answer(run_id, holding.answers)  # which may have been given elsewhere
+                self._stop_steps(run_id, holding.stops)
 
     def _cancel(self, run_id: UUID) -> None:
         running = self._running.get(run_id)
@@ -212,8 +224,8 @@ class Dispatcher:
             finally:
                 await self._recorder.close(journal)
             if running.control.parked:
-                known = running.control.answers.keys()
-                await self._thread.do(claims.wake_if_answered, run_id, known)
+                heard = running.control.answers.keys(), running.control.stops.asked.keys()
+                await self._thread.do(claims.wake_if_told, run_id, *heard)
         except Run.DoesNotExist:
             pass  # it was deleted with its project
         except Exception:
@@ -247,6 +259,8 @@ class Dispatcher:
     async def _run(self, assignment: Assignment, journal: RunJournal, control: RunControl) -> None:
         for path, answer in assignment.answers.items():
             control.answer(path, answer)
+        for path, by in assignment.stops.items():
+            control.stops.stop(path, by)
         async with self._hosts.host(assignment) as host:
             chosen: Host = host
             await chosen.run(
@@ -259,6 +273,10 @@ class Dispatcher:
                 budgets=assignment.budgets,
                 tools=assignment.tools,
                 run_code=assignment.run_code,
+                partial=assignment.partial,
+                pipeline=str(assignment.pipeline_id),
+                steps=DatabaseStepStore(assignment.pipeline_id, self._thread),
+                timeout=assignment.timeout,
                 on_chunk=journal.chunk,
             )
 

@@ -31,23 +31,39 @@ class Attempts:
     observer: Observer
     emit: Callable[..., None]
 
-    async def run(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
-        """The step's outputs by port; the error of its last attempt when it fails."""
-        able = [
+    def able(self, step: PlannedStep) -> list[Backend]:
+        """The backends that have this node."""
+        return [
             name
             for name, executor in self.executors.items()
             if name in step.kind.backends and executor.can(step.node, step.config)
         ]
+
+    def permitted(self, step: PlannedStep) -> list[Backend]:
+        """Those whose outputs the step may have by its policy. The engine's own kinds have the engine."""
+        if not step.kind.routed:
+            return ["engine"]
+        wanted = step.policy.backend
+        return [name for name in self.able(step) if wanted in ("auto", name)]
+
+    async def run(
+        self, step: PlannedStep, path: str, inputs: dict[str, Any]
+    ) -> tuple[Outputs, Backend]:
+        """The step's outputs by port, and the backend that gave them; the error of its last attempt
+        when it fails."""
+        able = self.able(step)
         subject = self._subject(step)
         decision = self._decision(step, able, subject)
         numbers = itertools.count(1)
         try:
-            return await self._all(step, path, inputs, decision, subject, numbers)
+            outputs = await self._all(step, path, inputs, decision, subject, numbers)
+            return outputs, decision.backend
         except RunnerError as error:
             other = other_backend(decision.backend, able=able, settings=self.router.settings)
             if error.suspends or step.policy.on_error != "fallback_backend" or other is None:
                 raise
-            return await self._all(step, path, inputs, other, subject, numbers)
+            outputs = await self._all(step, path, inputs, other, subject, numbers)
+            return outputs, other.backend
 
     def _subject(self, step: PlannedStep) -> Subject | None:
         """What the step's figures are about; None where only one backend has the kind."""

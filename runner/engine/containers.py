@@ -7,10 +7,17 @@ from typing import Any
 
 from pipelines.graph.kinds.repetition import ITEMS, ROUND, ROUNDS, Loop, Map, Reduce
 from pipelines.graph.sandbox import SandboxError, evaluate
-from runner.engine.errors import InvalidConfig, InvalidInput, LoopLimit, OutputNotProduced
+from runner.engine.errors import (
+    InvalidConfig,
+    InvalidInput,
+    LoopLimit,
+    OutputNotProduced,
+    RunnerError,
+)
 from runner.engine.events import EventType
 from runner.engine.inputs import check_inputs
 from runner.engine.plan import Plan, PlannedStep
+from runner.engine.stopping import StoppedByUser, Stops
 from runner.engine.stops import StepStopped, first_error, stop_for
 
 type Values = Mapping[str, Any]
@@ -18,9 +25,10 @@ type Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Containers:
-    """`run_scope(plan, prefix, given)` runs a body once; `errors` are the run's."""
+    """`run_scope(plan, prefix, given)` runs a body once; `errors` and `stops` are the run's."""
 
     run_scope: Callable[[Plan, str, Values], Awaitable[dict[str, Any]]]
+    stops: Stops
     emit: Callable[..., None]
     errors: list[dict[str, Any]]
 
@@ -47,10 +55,11 @@ class Containers:
         failed: list[int] = []
 
         async def run_item(index: int) -> None:
-            given = {**others, config.item: items[index]}
+            given, place = {**others, config.item: items[index]}, f"{path}[{index}]"
             try:
-                results[index] = await self.run_scope(body, f"{path}[{index}]/", given)
-            except (StepStopped, OutputNotProduced) as error:
+                with self.stops.stoppable(place):
+                    results[index] = await self.run_scope(body, f"{place}/", given)
+            except (StepStopped, OutputNotProduced, StoppedByUser) as error:
                 self._item_failed(config, path, index, error)
                 failed.append(index)
 
@@ -63,7 +72,7 @@ class Containers:
         }
 
     def _item_failed(
-        self, config: Map, path: str, index: int, error: StepStopped | OutputNotProduced
+        self, config: Map, path: str, index: int, error: StepStopped | RunnerError
     ) -> None:
         """Raise when the failure ends the map, else list it on the run."""
         stop = stop_for(f"{path}[{index}]", error)

@@ -72,6 +72,12 @@ class StepTimeout(RunnerError):
     retryable = True
 
 
+class RunTimeout(RunnerError):
+    """The run's deadline has passed."""
+
+    code = "deadline"
+
+
 class LoopLimit(RunnerError):
     """The loop's end was not reached within its rounds."""
 

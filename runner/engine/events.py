@@ -41,10 +41,11 @@ class EventType(StrEnum):
     STEP_WAITING = "step_waiting"  # question, editable: a person is asked; the value is its input
     STEP_ANSWERED = "step_answered"  # approved, comment, by
     STEP_ROUTED = "step_routed"  # backend, reason, figures
-    STEP_SUCCEEDED = "step_succeeded"  # outputs, dead (ports), usage, seconds
+    # outputs, usage, seconds; identity, and taken_from: the run, or `pinned`, that the outputs are of
+    STEP_SUCCEEDED = "step_succeeded"
     STEP_FAILED = "step_failed"  # failure, seconds
     STEP_SKIPPED = "step_skipped"  # cause
-    STEP_CANCELLED = "step_cancelled"
+    STEP_CANCELLED = "step_cancelled"  # seconds, failure when a person stopped it alone
     ATTEMPT_FAILED = "attempt_failed"  # failure, wait (seconds before the next one)
     LM_CALL = "lm_call"  # one call through the gateway: see runner/lm
     RETRACT = "retract"  # call, reason: the streamed text of that call is not part of the result

@@ -16,17 +16,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.graph.graph import Backend
 from pipelines.graph.kinds.approve import VALUE, Approve
 from runner.engine.attempts import Attempts, Outputs, in_time
 from runner.engine.containers import Containers
 from runner.engine.control import CONTROLS
-from runner.engine.errors import Failure, OutputNotProduced, RunnerError, StepTimeout, failure_of
+from runner.engine.errors import Failure, OutputNotProduced, RunnerError, RunTimeout, failure_of
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.engine.executor import Call, Executor
+from runner.engine.identity import Identities, Identity
 from runner.engine.inputs import check_inputs
 from runner.engine.journal import Journal
+from runner.engine.partial import Taking
 from runner.engine.plan import Plan, PlannedStep, cause_of_skip, gather
 from runner.engine.router import Router
+from runner.engine.step_store import PINNED, Taken
+from runner.engine.stopping import StoppedByUser
 from runner.engine.stops import Parked, StepStopped, first_error, stop_for
 from runner.engine.tool_steps import ToolSteps
 from runner.engine.waits import RunControl, answered
@@ -95,6 +100,8 @@ class Execution:
         on_chunk: Callable[[Chunk], None],
         router: Router | None = None,
         recorded: Mapping[str, Outputs] | None = None,
+        taking: Taking | None = None,
+        identities: Identities | None = None,
         deadline: float | None = None,
         control: RunControl | None = None,
         prefix: str = "",
@@ -102,12 +109,15 @@ class Execution:
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`recorded` gives the outputs of steps that an earlier runner finished, by path: they are
-        taken, not run. `deadline` is in the event loop's time. `control` answers what steps ask.
-        `prefix` goes before the paths of a run within a step."""
+        taken, not run. `taking` says what it may take of other runs; with `identities` its own steps
+        can be taken later. `deadline` is in the event loop's time. `control` answers what steps ask. `prefix`
+        goes before the paths of a run within a step."""
         self.plan = plan
         self.run_id = run_id
         self.journal = journal
         self.recorded = recorded or {}
+        self.taking = taking
+        self.identities = identities
         self.deadline = deadline
         self.prefix = prefix
         self.chunk = on_chunk
@@ -126,7 +136,10 @@ class Execution:
         self.busy = 0  # steps in work that wait neither for a person nor for steps of their own
         self.errors: list[dict[str, Any]] = []
         self.tool_steps = ToolSteps(run=self)
-        self.containers = Containers(run_scope=self._run_scope, emit=self.emit, errors=self.errors)
+        self.stops = self.control.stops
+        self.containers = Containers(
+            run_scope=self._run_scope, stops=self.stops, emit=self.emit, errors=self.errors
+        )
         self.total = Tally()
         self.tallies: dict[str, Tally] = {}
         self.loop = asyncio.get_running_loop()
@@ -178,14 +191,11 @@ class Execution:
         except Parked:
             return Outcome(status=RunStatus.WAITING, errors=self.errors)
         except StepStopped as stop:
-            status = RunStatus.SUSPENDED if stop.suspends else RunStatus.FAILED
-            return self._ended(status, stop.failure, stop.path)
+            return self._ended(stop.run_status, stop.failure, stop.path)
         except RunnerError as error:
             return self._ended(RunStatus.FAILED, failure_of(error))
         except TimeoutError:
-            return self._ended(
-                RunStatus.FAILED, failure_of(StepTimeout("The run's deadline has passed."))
-            )
+            return self._ended(RunStatus.FAILED, failure_of(RunTimeout()))
         return Outcome(status=RunStatus.SUCCEEDED, outputs=outputs, errors=self.errors)
 
     def _ended(self, status: RunStatus, failure: Failure, step: str = "") -> Outcome:
@@ -238,6 +248,8 @@ class Execution:
                 scope.group.create_task(self._follow(scope, other))
 
     def _results(self, plan: Plan, outputs: Mapping[str, Outputs]) -> dict[str, Any]:
+        if plan.result_of:
+            return dict(outputs[plan.result_of])
         results = gather(plan.results, outputs)
         for port, sources in plan.results:
             if port.name not in results:
@@ -258,16 +270,35 @@ class Execution:
         path = scope.prefix + step.node.id
         if path in self.recorded:
             return self.recorded[path]
+        if self.taking and path in self.taking.pins:
+            return self._take(step, path, {}, Taken(origin=PINNED, outputs=self.taking.pins[path]))
         if cause := cause_of_skip(step, scope.outputs):
             self.emit(EventType.STEP_SKIPPED, path, cause=cause)
             return {}
         inputs = gather(step.sources, scope.outputs)
+        known = await self.identities.of(step, path, inputs) if self.identities else None
+        if known and self.taking and self.taking.may_take(path):
+            identities = [known.on(backend) for backend in self.attempts.permitted(step)]
+            if taken := await self.taking.store.find(identities, self.taking.base):
+                return self._take(step, path, inputs, taken)
+        return await self._work(step, path, inputs, known)
+
+    def _take(self, step: PlannedStep, path: str, inputs: Outputs, taken: Taken) -> Outputs:
+        """Record that outputs of another run, or of a person, stand for this step's."""
+        self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, inputs=dict(inputs))
+        self._succeeded(path, taken.outputs, 0.0, taken.identity, taken.origin)
+        return taken.outputs
+
+    async def _work(
+        self, step: PlannedStep, path: str, inputs: dict[str, Any], known: Identity | None
+    ) -> Outputs:
         self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, inputs=inputs)
         started = self.loop.time()
         self.busy += 1
         try:
             try:
-                outputs = await self._perform(step, path, inputs)
+                with self.stops.stoppable(path):
+                    outputs, backend = await self._perform(step, path, inputs)
             except (asyncio.CancelledError, Parked):
                 if not self.control.parked:
                     self.emit(EventType.STEP_CANCELLED, path, seconds=self.loop.time() - started)
@@ -275,7 +306,8 @@ class Execution:
             except Exception as error:
                 outputs = self._failed(step, path, error, self.loop.time() - started)
             else:
-                self._succeeded(path, outputs, self.loop.time() - started)
+                identity = known.on(backend) if known else ""
+                self._succeeded(path, outputs, self.loop.time() - started, identity)
             await self.journal.commit()
         finally:
             self.busy -= 1
@@ -283,7 +315,9 @@ class Execution:
                 self.rest_soon()
         return outputs
 
-    def _succeeded(self, path: str, outputs: Outputs, seconds: float) -> None:
+    def _succeeded(
+        self, path: str, outputs: Outputs, seconds: float, identity: str, taken_from: str = ""
+    ) -> None:
         tally = self.tallies.pop(path, None)
         self.emit(
             EventType.STEP_SUCCEEDED,
@@ -291,6 +325,8 @@ class Execution:
             outputs=outputs,
             seconds=seconds,
             usage=tally.as_dict() if tally else None,
+            identity=identity,
+            taken_from=taken_from,
         )
 
     def _failed(self, step: PlannedStep, path: str, error: Exception, seconds: float) -> Outputs:
@@ -298,8 +334,9 @@ class Execution:
         stop = stop_for(path, error)
         failure = stop.failure
         tally = self.tallies.pop(path, None)
+        stopped = failure.code == StoppedByUser.code  # the step, or what it could not do without
         self.emit(
-            EventType.STEP_FAILED,
+            EventType.STEP_CANCELLED if stopped else EventType.STEP_FAILED,
             path,
             failure=failure,
             seconds=seconds,
@@ -312,17 +349,19 @@ class Execution:
             return step.policy.fallback or {}
         return {}
 
-    async def _perform(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
+    async def _perform(
+        self, step: PlannedStep, path: str, inputs: dict[str, Any]
+    ) -> tuple[Outputs, Backend]:
         if control := CONTROLS.get(step.node.kind):
-            return control(step.config, inputs)
+            return control(step.config, inputs), "engine"
         if step.body is None and step.node.kind != "approve":
             return await self.attempts.run(step, path, inputs)
         self.busy -= 1  # what it waits for counts itself
         try:
             if step.body is None:
-                return await self._approve(step, path, inputs)
+                return await self._approve(step, path, inputs), "engine"
             work = self.containers.run(step, path, inputs)
-            return await in_time(work, step.policy.timeout, path)
+            return await in_time(work, step.policy.timeout, path), "engine"
         finally:
             self.busy += 1
 

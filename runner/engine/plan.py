@@ -34,7 +34,8 @@ class Plan:
     """One scope: the top level of a graph, or the body of a container.
 
     `waits` counts the steps that must end before each one; `dependents` is the way back. The input
-    and output nodes are no steps: `given` and `results` are their ports.
+    and output nodes are no steps: `given` and `results` are their ports. With `result_of` the live
+    outputs of that step are the results.
     """
 
     steps: Mapping[str, PlannedStep]
@@ -43,6 +44,7 @@ class Plan:
     input_id: str | None
     given: tuple[Port, ...]
     results: tuple[tuple[Port, tuple[Source, ...]], ...]
+    result_of: str = ""
 
     @property
     def roots(self) -> tuple[str, ...]:

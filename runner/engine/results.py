@@ -10,7 +10,8 @@ from runner.engine.events import Event, EventType, RunStatus, StepStatus
 
 @dataclass(slots=True, kw_only=True)
 class StepResult:
-    """One step of a run. `attempts` counts the tries; `seconds` is wall time, tries and waits in."""
+    """One step of a run. `attempts` counts the tries; `seconds` is wall time, tries and waits in.
+    `taken_from` names the run whose outputs it took, or says `pinned`."""
 
     path: str
     kind: str = ""
@@ -24,6 +25,7 @@ class StepResult:
     usage: dict[str, Any] | None = None
     failure: Failure | None = None
     cause: str = ""
+    taken_from: str = ""
     lm_calls: list[dict[str, Any]] = field(default_factory=list)
     traces: list[dict[str, Any]] = field(default_factory=list)
 
@@ -102,6 +104,7 @@ def _answered(step: StepResult, data: Mapping[str, Any]) -> None:
 def _succeeded(step: StepResult, data: Mapping[str, Any]) -> None:
     step.status = StepStatus.SUCCEEDED
     step.outputs, step.seconds, step.usage = dict(data["outputs"]), data["seconds"], data["usage"]
+    step.taken_from = data.get("taken_from", "")
 
 
 def _failed(step: StepResult, data: Mapping[str, Any]) -> None:
@@ -115,6 +118,7 @@ def _skipped(step: StepResult, data: Mapping[str, Any]) -> None:
 
 def _cancelled(step: StepResult, data: Mapping[str, Any]) -> None:
     step.status, step.seconds = StepStatus.CANCELLED, data["seconds"]
+    step.failure = data.get("failure")
 
 
 def _attempt_failed(step: StepResult, data: Mapping[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """What ends a scope before its steps are done."""
 
 from runner.engine.errors import Failure, RunnerError, failure_of
+from runner.engine.events import RunStatus
+from runner.engine.stopping import StoppedByUser
 
 
 class StepStopped(Exception):
@@ -11,6 +13,14 @@ class StepStopped(Exception):
         self.path = path
         self.failure = failure
         self.suspends = suspends
+
+    @property
+    def run_status(self) -> RunStatus:
+        """What the run ends as. That a person stopped a step is nobody's failure."""
+        if self.suspends:
+            return RunStatus.SUSPENDED
+        stopped = self.failure.code == StoppedByUser.code
+        return RunStatus.CANCELLED if stopped else RunStatus.FAILED
 
 
 class Parked(Exception):

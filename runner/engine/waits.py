@@ -13,6 +13,7 @@ import msgspec
 
 from pipelines.graph.kinds.approve import VALUE, Approve
 from runner.engine.errors import InvalidInput
+from runner.engine.stopping import Stops
 from runner.engine.stops import Parked
 
 
@@ -28,10 +29,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class RunControl:
     """What can be told to a run while it goes on, from its event loop. `answers` are by step path:
-    those given before are taken without asking again."""
+    those given before are taken without asking again. `stops` ends steps and items by path."""
 
     def __init__(self, answers: Mapping[str, Answer] | None = None) -> None:
         self.answers = dict(answers or {})
+        self.stops = Stops()
         self.parked = False
         self._asked: dict[str, asyncio.Future[Answer]] = {}
 

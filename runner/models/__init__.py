@@ -1,5 +1,6 @@
 from runner.models.answers import CachedAnswer, ReplayAnswer
 from runner.models.event import Artifact, Event, Stream
+from runner.models.pins import PinnedOutput
 from runner.models.router import (
     AllowedTool,
     DSPyModule,
@@ -17,6 +18,7 @@ __all__ = [
     "CachedAnswer",
     "DSPyModule",
     "Event",
+    "PinnedOutput",
     "ReplayAnswer",
     "RouterChange",
     "RouterSubject",

@@ -18,6 +18,7 @@ from pipelines.models import Pipeline, PipelineVersion, Project
 from pipelines.models.project import OwnedQuerySet
 from pipelines.models.public_id import PublicId
 from runner.engine.events import RunStatus, StepStatus
+from runner.engine.partial import PartialRun
 from runner.engine.waits import Answer
 
 FINAL = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
@@ -32,6 +33,11 @@ def answers_of(text: str) -> dict[str, Answer]:
     return msgspec.json.decode(text, type=dict[str, Answer])
 
 
+def stops_of(text: str) -> dict[str, str]:
+    """Who stopped what, by path."""
+    return msgspec.json.decode(text, type=dict[str, str])
+
+
 def _choices(statuses: type[RunStatus] | type[StepStatus]) -> list[tuple[str, str]]:
     return [(status.value, status.value.capitalize()) for status in statuses]
 
@@ -40,12 +46,13 @@ class RunQuerySet(OwnedQuerySet["Run"]):
     def claimable(self, now: datetime) -> Self:
         """What waits for a runner, or lost the one it had."""
         lost = Q(status__in=HELD, lease_until__lt=now)
-        return self.filter(Q(status=RunStatus.QUEUED) | lost)
+        late = Q(status=RunStatus.WAITING, deadline_at__lt=now)  # so that it ends
+        return self.filter(Q(status=RunStatus.QUEUED) | lost | late)
 
     def listed(self) -> Self:
         """For lists: with what a line shows, without the values."""
         return self.select_related("pipeline", "version", "author").defer(
-            "inputs", "outputs", "errors", "artifacts", "version__text", "version__note"
+            "inputs", "outputs", "errors", "artifacts", "pins", "version__text", "version__note"
         )
 
     def finished_before(self, moment: datetime) -> Self:
@@ -72,6 +79,12 @@ class Run(PublicId):
     artifacts = models.JSONField(default=dict, blank=True)
     # By step path, JSON as text: what people said to the steps that wait for them.
     answers = models.TextField(default="{}", editable=False)
+    # By path, JSON as text: the steps and items that a person stopped, and who.
+    stops = models.TextField(default="{}", editable=False)
+    # Of a run of a part: what was asked for, and apart from it the outputs that stand for nodes' own.
+    partial = models.TextField(blank=True, default="", editable=False)
+    pins = models.TextField(blank=True, default="", editable=False)
+    deadline_at = models.DateTimeField(null=True, blank=True)
     failure_code = models.CharField(max_length=40, blank=True)
     failure_message = models.TextField(blank=True)
     failed_step = models.CharField(max_length=500, blank=True)
@@ -119,6 +132,29 @@ class Run(PublicId):
         return answers_of(self.answers)
 
     @property
+    def given_stops(self) -> dict[str, str]:
+        return stops_of(self.stops)
+
+    @property
+    def part(self) -> PartialRun | None:
+        """What of the pipeline is run, without the pins; None: all of it."""
+        return msgspec.json.decode(self.partial, type=PartialRun) if self.partial else None
+
+    @property
+    def whole_part(self) -> PartialRun | None:
+        """With the pins."""
+        if (part := self.part) is None or not self.pins:
+            return part
+        return msgspec.structs.replace(part, pins=msgspec.json.decode(self.pins))
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that it may take from being queued on."""
+        if self.deadline_at is None:
+            return None
+        return round((self.deadline_at - self.created_at).total_seconds(), 3)
+
+    @property
     def is_final(self) -> bool:
         return self.status in FINAL
 
@@ -154,6 +190,10 @@ class Step(models.Model):
     failure_code = models.CharField(max_length=40, blank=True)
     failure_message = models.TextField(blank=True)
     cause = models.TextField(blank=True, help_text="Why it was skipped.")
+    # What it is known by (`runner.engine.identity`), when its outputs may stand for a later step's; and
+    # the run that its own outputs are of, or `pinned`, when it did not run.
+    identity = models.CharField(max_length=32, blank=True, default="", editable=False)
+    taken_from = models.CharField(max_length=36, blank=True, default="")
     # Its events are between these two (with those of steps that ran at the same time).
     first_seq = models.PositiveIntegerField(default=0, editable=False)
     last_seq = models.PositiveIntegerField(default=0, editable=False)
@@ -163,6 +203,11 @@ class Step(models.Model):
     class Meta:
         ordering = ["run", "started_at", "path"]
         constraints = [models.UniqueConstraint(fields=["run", "path"], name="one_step_at_a_path")]
+        indexes = [
+            models.Index(
+                fields=["identity"], name="steps_that_may_be_taken", condition=~Q(identity="")
+            )
+        ]
 
     def __str__(self) -> str:
         return self.path

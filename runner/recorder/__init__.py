@@ -4,15 +4,19 @@ from runner.recorder.figures import DatabaseFigures
 from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
 from runner.recorder.projection import RunState
 from runner.recorder.recorder import Recorder
+from runner.recorder.steps import DatabaseStepStore, outputs_of, recorded_outputs
 
 __all__ = [
     "DatabaseFigures",
     "DatabaseReplayLog",
     "DatabaseResponseCache",
+    "DatabaseStepStore",
     "DatabaseThread",
     "LeaseLost",
     "NotRecorded",
     "Recorder",
     "RunJournal",
     "RunState",
+    "outputs_of",
+    "recorded_outputs",
 ]

@@ -63,6 +63,8 @@ class _Step:
     usage: Mapping[str, Any] | None = None
     failure: Failure | None = None
     cause: str = ""
+    identity: str = ""
+    taken_from: str = ""
     attempts: list[_Attempt] = field(default_factory=list)
     changed: set[int] = field(default_factory=set)
 
@@ -159,6 +161,8 @@ class Projection:
             step.failure.code if step.failure else "",
             step.failure.message if step.failure else "",
             step.cause,
+            step.identity,
+            step.taken_from,
         )
 
     def _attempt_row(self, step: _Step, attempt: _Attempt) -> Row:
@@ -204,6 +208,7 @@ def _attempt_failed(step: _Step, data: Mapping[str, Any], at: str) -> None:
 
 def _succeeded(step: _Step, data: Mapping[str, Any], at: str) -> None:
     _end(step, StepStatus.SUCCEEDED, data, at)
+    step.identity, step.taken_from = data.get("identity", ""), data.get("taken_from", "")
 
 
 def _failed(step: _Step, data: Mapping[str, Any], at: str) -> None:

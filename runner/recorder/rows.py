@@ -157,7 +157,7 @@ def _marked_for_sqlite(sql: str) -> str:
 _STEP = (
     *("kind", "status", "backend", "reason", "attempt_count", "started_at", "finished_at"),
     *("seconds", "input_tokens", "output_tokens", "cost", "lm_calls", "failure_code"),
-    *("failure_message", "cause"),
+    *("failure_message", "cause", "identity", "taken_from"),
 )
 # A step keeps its first event when a later runner begins it again.
 STEPS = Table(

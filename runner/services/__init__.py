@@ -4,6 +4,7 @@
 from runner.services.answers import answer_step, run_answered
 from runner.services.budgets import budgets_of
 from runner.services.lm_profiles import callable_profile
+from runner.services.parts import pin_output, pins_of, read_partial, unpin_output
 from runner.services.response_cache import clear_response_cache
 from runner.services.retention import prune
 from runner.services.router import (
@@ -14,6 +15,7 @@ from runner.services.router import (
 )
 from runner.services.runs import cancel_run, resume_run, run_wanted, start_run
 from runner.services.sign_in import redeem_sign_in, sign_in_token
+from runner.services.stops import step_stopped, stop_step
 from runner.services.tools import allow_tool
 
 __all__ = [
@@ -25,7 +27,10 @@ __all__ = [
     "clear_response_cache",
     "note_modules",
     "pin_backend",
+    "pin_output",
+    "pins_of",
     "prune",
+    "read_partial",
     "redeem_sign_in",
     "reset_figures",
     "resume_run",
@@ -34,4 +39,7 @@ __all__ = [
     "save_runner_settings",
     "sign_in_token",
     "start_run",
+    "step_stopped",
+    "stop_step",
+    "unpin_output",
 ]

@@ -2,28 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+import msgspec
 from django.db import transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
 from pipelines.graph.graph import Graph
-from pipelines.graph.validate import validate
 from pipelines.models import Person, Pipeline, PipelineVersion
 from pipelines.models.errors import Busy, InvalidInput, TooLarge
 from pipelines.permissions import Action, require
 from pipelines.services import freeze_version, resolve_references
 from runner.engine.events import EventType, RunStatus, StepStatus
 from runner.engine.inputs import check_inputs
-from runner.engine.plan import plan
-from runner.host import InvalidPipeline
+from runner.engine.partial import PartialRun, check_partial
+from runner.host import ready
 from runner.live import project_group, run_group, tell
 from runner.live.frames import event_text, events_frame
 from runner.models import FINAL, Artifact, Event, Run, Step, Stream
 from runner.models.run import HELD, summary
 from runner.recorder.payload import json_text, payload
+from runner.services.parts import check_base, inputs_of_step
 
 run_wanted = Signal()
 """Sent after commit, with `run_id` and `status`: queued, or cancelling."""
@@ -31,6 +33,9 @@ run_wanted = Signal()
 MAX_INPUTS = 10_000_000
 MAX_UNFINISHED = 1_000
 """Bytes of a run's inputs, and runs that a project may have waiting or going on."""
+
+MAX_TIMEOUT = 30 * 86_400
+"""Seconds after which a run may be told to end."""
 
 _STOPPABLE_AT_ONCE = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.SUSPENDED)
 
@@ -41,8 +46,14 @@ def start_run(
     inputs: Mapping[str, Any],
     pipeline: Pipeline | None = None,
     version: PipelineVersion | None = None,
+    part: PartialRun | None = None,
+    edited: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
 ) -> Run:
-    """Queue a run of a version, or of a pipeline's draft as it is now.
+    """Queue a run of a version, or of a pipeline's draft as it is now; with `part`, of a part of it.
+
+    `inputs` are the pipeline's. Of one step that is run alone, `edited` are some of its own inputs; the
+    others are what was given or recorded last. After `timeout` seconds the run ends, whatever it does.
 
     Raises NotAllowed, InvalidPipeline (with all problems), InvalidInput of the engine's (naming every
     input that is missing, unknown or ill-typed), TooLarge and Busy. Nothing is stored then.
@@ -53,7 +64,10 @@ def start_run(
     require(user, Action.RUN, version)
     if version.pipeline.archived:
         raise InvalidInput(f"'{version.pipeline}' is archived. Bring it back to run it.")
-    stored = payload({"inputs": _checked(version, version.graph, user, inputs)})
+    ends = _deadline(timeout)
+    if part is not None:
+        inputs = _given(version, part, inputs, edited or {})
+    stored = payload({"inputs": _checked(version, version.graph, user, inputs, part)})
     with transaction.atomic():
         run = Run.objects.create(
             project_id=version.owning_project_id,
@@ -62,6 +76,9 @@ def start_run(
             author_id=user.pk,
             inputs=stored.data["inputs"],
             artifacts=dict(stored.aside),
+            deadline_at=ends,
+            partial=json_text(msgspec.structs.replace(part, pins={})) if part else "",
+            pins=json_text(part.pins) if part and part.pins else "",
         )
         Artifact.objects.bulk_create(
             Artifact(run=run, hash=digest, size=len(text.encode()), text=text)
@@ -98,21 +115,24 @@ def resume_run(*, run: Run, user: Person) -> bool:
 
 
 def _checked(
-    version: PipelineVersion, graph: Graph, user: Person, inputs: Mapping[str, Any]
+    version: PipelineVersion,
+    graph: Graph,
+    user: Person,
+    inputs: Mapping[str, Any],
+    part: PartialRun | None,
 ) -> dict[str, Any]:
     """The inputs as JSON, when the run may start."""
     project = version.pipeline.project
     resolved = resolve_references(project=project, graph=graph, user=user)
     graph = replace(graph, pipelines=resolved.pipelines)
-    if problems := [*validate(graph), *resolved.problems]:
-        raise InvalidPipeline(problems)
+    planned = ready(graph, part, inputs, resolved.problems)
     size = len(json_text(inputs))
     if size > MAX_INPUTS:
         raise TooLarge(
             f"The inputs have {size:,} bytes; {MAX_INPUTS:,} is the limit. "
             "Put large texts into a collection."
         )
-    checked = check_inputs(plan(graph), inputs)
+    checked = check_inputs(planned, inputs)
     unfinished = Run.objects.filter(project=project).exclude(status__in=FINAL)
     if unfinished.count() >= MAX_UNFINISHED:
         raise Busy(
@@ -120,6 +140,36 @@ def _checked(
             "Wait for some of them, or stop them."
         )
     return {name: checked[name] for name in inputs}
+
+
+def _given(
+    version: PipelineVersion,
+    wish: PartialRun,
+    inputs: Mapping[str, Any],
+    edited: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """The inputs of a run of a part: of the step alone, or those of the pipeline."""
+    if len(json_text(wish.pins)) > MAX_INPUTS:
+        raise TooLarge(
+            f"The pinned outputs have more than {MAX_INPUTS:,} bytes. Unpin some of them."
+        )
+    check_base(version.pipeline, wish)
+    check_partial(version.graph, wish)
+    if wish.mode != "only":
+        return inputs
+    return inputs_of_step(
+        pipeline=version.pipeline, graph=version.graph, wish=wish, given=inputs, edited=edited
+    )
+
+
+def _deadline(timeout: float | None) -> datetime | None:
+    if timeout is None:
+        return None
+    if not 0 < timeout <= MAX_TIMEOUT:
+        raise InvalidInput(
+            f"A timeout is a number of seconds above 0 and up to {MAX_TIMEOUT:,}, not {timeout!r}."
+        )
+    return timezone.now() + timedelta(seconds=timeout)
 
 
 def _end(run: Run) -> bool:

@@ -1,0 +1,175 @@
+"""Runs of a part of a pipeline: what a person pins, and what a step is given that is run alone."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db.models import Q
+
+from pipelines.graph.graph import Graph, Port
+from pipelines.models import Person, Pipeline
+from pipelines.models.errors import InvalidInput, TooLarge
+from pipelines.permissions import Action, require
+from runner.engine.events import EventType, StepStatus
+from runner.engine.partial import PartialRun, step_inputs
+from runner.models import Artifact, Event, PinnedOutput, Run, Step
+from runner.recorder.payload import json_text, restored
+from runner.recorder.steps import outputs_of
+
+MAX_PIN = 1_000_000
+MAX_PINS = 200
+"""Bytes of one pinned output, and nodes that a person may pin in a pipeline."""
+LOOKED_AT = 50
+"""Runs in which a step's last outputs are looked for."""
+
+
+def pin_output(
+    *, pipeline: Pipeline, user: Person, node: str, outputs: Mapping[str, Any]
+) -> PinnedOutput:
+    """Let these outputs stand for the node's own, in this person's runs of parts. Raises NotAllowed,
+    InvalidInput and TooLarge."""
+    require(user, Action.RUN, pipeline)
+    _check_pinnable(pipeline.draft.graph, node)
+    text = json_text(dict(outputs))
+    if len(text) > MAX_PIN:
+        raise TooLarge(
+            f"The output of '{node}' is larger than {MAX_PIN:,} bytes; it is not pinned."
+        )
+    mine = PinnedOutput.objects.filter(pipeline=pipeline, author=user.pk)
+    if mine.exclude(node=node).count() >= MAX_PINS:
+        raise TooLarge(f"You have pinned {MAX_PINS} outputs here. Unpin some of them.")
+    pin, _ = PinnedOutput.objects.update_or_create(
+        pipeline=pipeline, author_id=user.pk, node=node, defaults={"outputs": text}
+    )
+    return pin
+
+
+def unpin_output(*, pipeline: Pipeline, user: Person, node: str) -> None:
+    require(user, Action.RUN, pipeline)
+    PinnedOutput.objects.filter(pipeline=pipeline, author=user.pk, node=node).delete()
+
+
+def pins_of(pipeline: Pipeline, user: Person) -> dict[str, dict[str, Any]]:
+    """What this person has pinned, by node."""
+    if user.pk is None:
+        return {}
+    rows = PinnedOutput.objects.filter(pipeline=pipeline, author=user.pk)
+    return {row.node: row.value for row in rows}
+
+
+def read_partial(raw: Mapping[str, Any]) -> PartialRun:
+    """What of a pipeline is to be run, from what somebody sent. Raises InvalidInput."""
+    try:
+        wish = msgspec.convert(dict(raw), PartialRun)
+        if wish.base:
+            wish = msgspec.structs.replace(wish, base=str(UUID(wish.base)))
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidInput(
+            f"What is to be run was not understood: {error}. It is {{mode, node}}, where mode is from, "
+            "to or only, and as you like base (the id of a run) and pins (outputs by node)."
+        ) from None
+    return wish
+
+
+def check_base(pipeline: Pipeline, wish: PartialRun) -> None:
+    """Raise InvalidInput unless the run to take from is one of this pipeline."""
+    if wish.base and not Run.objects.filter(pk=UUID(wish.base), pipeline=pipeline).exists():
+        raise InvalidInput(
+            f"The run {wish.base} is none of this pipeline: nothing is taken from it."
+        )
+
+
+def inputs_of_step(
+    *,
+    pipeline: Pipeline,
+    graph: Graph,
+    wish: PartialRun,
+    given: Mapping[str, Any],
+    edited: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a step is given that is run alone: what was edited, else pinned, else given to the pipeline,
+    else recorded last. Raises InvalidInput that names each input nobody has a value for."""
+    ports = step_inputs(graph, wish.node)
+    if unknown := edited.keys() - {port.name for port, _ in ports}:
+        raise InvalidInput(f"'{wish.node}' has no input '{min(unknown)}'.")
+    last = _Last(pipeline, graph, wish, given)
+    values: dict[str, Any] = {}
+    missing: list[str] = []
+    for port, sources in ports:
+        if port.name in edited:
+            values[port.name] = edited[port.name]
+            continue
+        found = [value for source in sources if (value := last.value(*source)) is not _NOTHING]
+        if port.many and sources:
+            values[port.name] = found
+        elif found:
+            values[port.name] = found[0]
+        elif port.required:
+            missing.append(_missing(port, sources))
+    if missing:
+        raise InvalidInput(
+            f"'{wish.node}' can't run alone: {'; '.join(missing)}. Run to here first, or type the value."
+        )
+    return values
+
+
+_NOTHING = object()
+
+
+class _Last:
+    """The values that nodes gave last."""
+
+    def __init__(
+        self, pipeline: Pipeline, graph: Graph, wish: PartialRun, given: Mapping[str, Any]
+    ) -> None:
+        self._graph, self._wish, self._given = graph, wish, given
+        rows = Run.objects.filter(pipeline=pipeline)
+        if wish.base:
+            rows = rows.filter(pk=UUID(wish.base))
+        self._runs = list(rows.order_by("-created_at").values_list("pk", flat=True)[:LOOKED_AT])
+        self._outputs: dict[str, Mapping[str, Any]] = {}
+
+    def value(self, node: str, port: str) -> Any:
+        if node not in self._outputs:
+            self._outputs[node] = self._of(node)
+        return self._outputs[node].get(port, _NOTHING)
+
+    def _of(self, node: str) -> Mapping[str, Any]:
+        if node in self._wish.pins:
+            return self._wish.pins[node]
+        if self._graph.node(node).kind == "input":
+            return {**self._inputs(), **self._given}
+        found = Step.objects.filter(run__in=self._runs, path=node, status=StepStatus.SUCCEEDED)
+        step = found.order_by("-run__created_at").first()
+        if step is None:
+            return {}
+        event = Event.objects.of_step(step).filter(type=EventType.STEP_SUCCEEDED).last()
+        return outputs_of(event) if event else {}
+
+    def _inputs(self) -> Mapping[str, Any]:
+        """Of the newest run that the pipeline's inputs went into."""
+        whole = Q(partial="") | ~Q(partial__contains='"mode":"only"')
+        run = Run.objects.filter(whole, pk__in=self._runs).order_by("-created_at").first()
+        if run is None:
+            return {}
+        aside = {place: key for place, key in run.artifacts.items() if place.startswith("inputs/")}
+        rows = Artifact.objects.filter(run=run, hash__in=set(aside.values()))
+        values = {row.hash: row.value for row in rows}
+        found: Mapping[str, Any] = restored({"inputs": run.inputs}, aside, values)["inputs"]
+        return found
+
+
+def _missing(port: Port, sources: tuple[tuple[str, str], ...]) -> str:
+    if not sources:
+        return f"nothing is joined to its input '{port.name}'"
+    names = ", ".join(f"'{node}'" for node, _ in sources)
+    return f"its input '{port.name}' has no value, as {names} has given none yet"
+
+
+def _check_pinnable(graph: Graph, node_id: str) -> None:
+    node = graph.nodes.get(node_id)
+    if node is None or node.parent is not None or node.kind in ("input", "output"):
+        raise InvalidInput(
+            f"'{node_id:.100}' is no step of the pipeline's top level: it can't be pinned."
+        )
