@@ -27,7 +27,7 @@ unexport query
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run_flagship test check test-fast test-protocol test-integration \
+.PHONY: help setup run run_flagship sandbox test check test-fast test-protocol test-integration \
 	test-browser test-canvas screenshots bench lock
 
 help: ## List the commands
@@ -40,6 +40,9 @@ run: setup ## Serve DSPex on this machine; prints one address that signs you in
 
 run_flagship: $(RUN) ## The flagship pipeline in the terminal: make run_flagship query="explain DSPy"
 	@$(PYTHON) manage.py run_pipeline flagship --input "query=$$DSPEX_QUERY"
+
+sandbox: $(RUN) ## Bring Deno and Pyodide (110 MB), in which DSPy's modules may run code
+	@$(PYTHON) manage.py install_sandbox
 
 test: check test-fast test-protocol test-integration test-browser ## Check everything, then run every test
 
@@ -73,6 +76,7 @@ lock: $(UV) ## Remake the lock files after a change of pyproject.toml (upgrade=1
 	$(LOCK) pyproject.toml --output-file requirements.lock
 	$(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	$(LOCK) --group bench --constraint requirements.lock --output-file requirements-bench.lock
+	$(LOCK) --group sandbox --output-file requirements-sandbox.lock
 
 # A lock names no registry, so it installs from whichever one this machine is set up for.
 LOCK = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from runner.bridge import sandbox
+
 # The same examples in every run: a gate that fails at random teaches people to press it twice.
 # `pytest --hypothesis-profile=default` looks for new ones.
 settings.load_profile("ci")
@@ -67,7 +69,11 @@ def _layer(path: Path) -> str:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         (program,) = marker.args
-        if shutil.which(program) is None:
+        if program == "deno":
+            found = sandbox.ready(sandbox.worker_environment(os.environ))
+            if not found.ok:  # nobody has to have it, no CI either
+                pytest.skip(found.detail)
+        elif shutil.which(program) is None:
             give_up = pytest.fail if os.environ.get("CI") else pytest.skip
             give_up(f"{program} is not installed")
 

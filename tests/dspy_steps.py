@@ -1,11 +1,21 @@
-"""DSPy in real workers, for tests: a gateway that answers from a script, and an observer that keeps."""
+"""DSPy in real workers, for tests: a gateway that answers from a script, an observer that keeps, and a house
+in which nodes run."""
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from pipelines.graph.graph import Node
+from pipelines.graph.kinds import kind_named
+from pipelines.graph.policy import StepPolicy
+from runner.bridge.executor import DSPyExecutor
+from runner.bridge.pool import Pool
+from runner.bridge.references import RunScope
+from runner.bridge.tools import HostTool
 from runner.engine.events import Chunk, EventType
 from runner.engine.executor import Call
+from runner.engine.fake import FakeExecutor
 from runner.lm.types import LMProfile, LMRequest, LMResponse
 
 
@@ -71,3 +81,41 @@ class Observer:
 
     def of(self, type_: EventType) -> list[dict[str, Any]]:
         return [data for found, data in self.events if found is type_]
+
+
+def add(a: int, b: int = 1) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+ADD = HostTool.of(add)
+
+
+class House:
+    """Runs nodes of the dspy_module kind, one after the other."""
+
+    def __init__(self, pool: Pool, name: str) -> None:
+        self.pool = pool
+        self.name = name
+        self.observer = Observer()
+        self.scope = RunScope(tools={"add": ADD})
+        self.native = FakeExecutor(otherwise=lambda call: {"score": 0.25, "passed": False})
+
+    async def run(self, gateway: ScriptedGateway, inputs: Mapping[str, Any], **config: Any) -> Any:
+        config = {"signature": "question -> answer", **config}
+        call = Call(
+            run_id=self.name,
+            path="n1",
+            attempt=1,
+            node=Node(id="n1", kind="dspy_module", config=config),
+            config=kind_named("dspy_module").config(**config),
+            policy=StepPolicy(),
+            inputs=inputs,
+            observer=self.observer,
+        )
+        executor = DSPyExecutor(self.pool, gateway, native=self.native)
+        executor.scopes[self.name] = self.scope
+        return await executor.execute(call)
+
+    def traces(self, name: str) -> list[dict[str, Any]]:
+        return [data for data in self.observer.of(EventType.TRACE) if data["name"] == name]

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from runner.bridge import sandbox
 from runner.bridge.frames import MAX_FRAME, Kind, ProtocolError
 from runner.bridge.isolation import Isolation
 from runner.bridge.messages import EMPTY, ErrorMessage, Exited, Forked, Kill, Message, Ready
@@ -21,11 +22,8 @@ from runner.engine.errors import Failure, RemoteError, RunnerError
 DSPY_WORKER = "runner.bridge.worker"
 
 # All that a worker may know of the host's environment. Nothing here holds a key; HOME is left out
-# because what libraries read there does. DENO_DIR is where the sandbox of DSPy's code modules finds Pyodide.
-ALLOWED = (
-    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV"),
-    "DENO_DIR",
-)
+# because what libraries read there does.
+ALLOWED = ("LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "SYSTEMROOT", "VIRTUAL_ENV")
 _PROJECT = Path(__file__).parents[2]
 _READ_SIZE = 64 * 1024
 
@@ -68,6 +66,7 @@ def environment(host: Mapping[str, str], paths: tuple[Path, ...] = ()) -> dict[s
     """The environment of forkserver and workers: an allow-list, and what keeps libraries quiet."""
     return {
         **{name: host[name] for name in ALLOWED if name in host},
+        **sandbox.worker_environment(host),
         "PYTHONPATH": os.pathsep.join(str(path) for path in (_PROJECT, *paths)),
         "PYTHONUNBUFFERED": "1",
         # Importing litellm fetches a price list, and offline that stalls for many seconds.

@@ -22,6 +22,7 @@ from runner.bridge.payloads import (
     ModulePayload,
     SignatureSpec,
 )
+from runner.bridge.worker_interpreter import CodeTimeout
 from runner.bridge.worker_loop import Step, Worker
 from runner.engine.errors import Failure, failure_of
 from runner.lm.types import LMRequest, LMResponse
@@ -64,6 +65,8 @@ def describe(error: BaseException) -> Failure | None:
             details={"answer": str(error.lm_response)},
             traceback=failure_of(error).traceback,
         )
+    if isinstance(error, CodeTimeout):
+        return Failure(code="code_timeout", message=str(error))
     if isinstance(error, dspy.CodeInterpreterError):
         return Failure(
             code="interpreter_failed",

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -18,11 +19,13 @@ import pytest
 from dspy import lm15
 from dspy._vendor.lm15.types import PART_TYPES
 
+from runner.bridge import sandbox
 from runner.bridge.module_options import check_options
 from runner.bridge.nursery import environment
 from runner.bridge.payloads import FieldSpec, LMSettings, SignatureSpec
 from runner.bridge.worker import start
 from runner.bridge.worker_adapters import adapter
+from runner.bridge.worker_interpreter import LimitedInterpreter, Watchdog
 from runner.bridge.worker_lm import language_model
 from runner.bridge.worker_loop import RunCancelled, Step
 from runner.bridge.worker_modules import NODE_TAG
@@ -464,3 +467,30 @@ def test_preload_starts_no_thread_and_opens_nothing(tmp_path: Path) -> None:
     assert told["cache"] == [False, False]
     assert not [name for name in told["files"] if name.endswith((".db", ".sqlite"))]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_sandbox_s_program_loads_what_is_pinned() -> None:
+    program = (Path(dspy.__file__).parent / "primitives" / "runner.js").read_text()
+    (npm, remote) = re.findall(r'^import .* from "(.*)";$', program, re.MULTILINE)
+    package = npm.removeprefix("npm:").rpartition("/")[0]
+    home = Path(sandbox.__file__).parent / "deno"
+    assert package in json.loads((home / "deno.lock").read_text())["npm"]
+    assert list(json.loads((home / "imports.json").read_text())["imports"]) == [remote]
+
+
+def test_the_interpreter_has_what_ours_changes() -> None:
+    theirs = dspy.PythonInterpreter()
+    assert theirs.deno_command[1] == "run" and "--no-lock" in theirs.deno_command
+    assert callable(theirs._handle_tool_call) and theirs.deno_process is None
+    ours = LimitedInterpreter()
+    assert ours.deno_command == sandbox.limited(theirs.deno_command)
+
+
+def test_a_watchdog_counts_no_pauses() -> None:
+    bitten = threading.Event()
+    dog = Watchdog(0.05, bitten.set)
+    with dog, dog.paused():
+        assert not bitten.wait(0.1)
+    with dog, dog:
+        assert bitten.wait(5)
+    assert dog.has_bitten

@@ -9,34 +9,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from pipelines.graph.graph import Node
-from pipelines.graph.kinds import kind_named
-from pipelines.graph.policy import StepPolicy
-from runner.bridge.executor import DSPyExecutor
 from runner.bridge.nursery import ForkNursery
 from runner.bridge.pool import Pool, PoolSettings
 from runner.bridge.references import RunScope
 from runner.bridge.tools import HostTool
 from runner.engine.errors import InvalidConfig, RemoteError
-from runner.engine.events import EventType
 from runner.engine.executor import Call
-from runner.engine.fake import FakeExecutor
 from runner.lm.errors import BillingError
 from runner.lm.types import LMRequest
-from tests.dspy_steps import Observer, ScriptedGateway, chat
+from tests.dspy_steps import ADD, House, ScriptedGateway, chat
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ASK = "question -> answer"
 BEST = {"module": "BestOfN", "inner": "Predict", "options": {"N": 3, "threshold": 1.0}}
-
-
-def add(a: int, b: int = 1) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-ADD = HostTool.of(add)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -47,36 +32,6 @@ async def pool() -> AsyncIterator[Pool]:
     await pool.start()
     yield pool
     await pool.aclose()
-
-
-class House:
-    """Runs nodes of the dspy_module kind, one after the other."""
-
-    def __init__(self, pool: Pool, name: str) -> None:
-        self.pool = pool
-        self.name = name
-        self.observer = Observer()
-        self.scope = RunScope(tools={"add": ADD})
-        self.native = FakeExecutor(otherwise=lambda call: {"score": 0.25, "passed": False})
-
-    async def run(self, gateway: ScriptedGateway, inputs: Mapping[str, Any], **config: Any) -> Any:
-        config = {"signature": ASK, **config}
-        call = Call(
-            run_id=self.name,
-            path="n1",
-            attempt=1,
-            node=Node(id="n1", kind="dspy_module", config=config),
-            config=kind_named("dspy_module").config(**config),
-            policy=StepPolicy(),
-            inputs=inputs,
-            observer=self.observer,
-        )
-        executor = DSPyExecutor(self.pool, gateway, native=self.native)
-        executor.scopes[self.name] = self.scope
-        return await executor.execute(call)
-
-    def traces(self, name: str) -> list[dict[str, Any]]:
-        return [data for data in self.observer.of(EventType.TRACE) if data["name"] == name]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -389,12 +344,15 @@ async def test_a_sandbox_without_its_runtime_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DSPEX_SANDBOX_DIR", str(tmp_path))
     pool = Pool(PoolSettings(size=1, spares=0))
     try:
         house = House(pool, "no-deno")
         house.scope = RunScope(run_code=True)
         gateway = ScriptedGateway(chat(reasoning="r", generated_code="print(1)"))
-        with pytest.raises(RemoteError, match="need Deno 2") as raised:
+        with pytest.raises(
+            RemoteError, match=r"Deno 2.* is not installed\. Run `make sandbox`"
+        ) as raised:
             await house.run(gateway, {"question": "?"}, module="ProgramOfThought")
         assert raised.value.failure.code == "missing_packages"
     finally:
