@@ -13,6 +13,7 @@ from benchmarks.measure import measure
 NAMES = (
     *("signature", "engine", "native", "parity", "splitter", "router", "bridge", "dspy_step"),
     "durable",
+    "runs_1000",
     *("embedded", "streaming", "watchers", "editor", "pages", "fast_tests", "install"),
 )
 

@@ -9,18 +9,17 @@ figure has the gateway ask that same server over HTTP.
 import asyncio
 import gc
 import json
-import multiprocessing
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from multiprocessing.connection import Connection
 from typing import Any
 
 os.environ.setdefault("DSPY_CACHEDIR", tempfile.mkdtemp(prefix="dspex-bench-"))
 
+from benchmarks.completions import completions
 from benchmarks.report import Report
 from pipelines.graph.graph import Node
 from pipelines.graph.kinds.predict import Predict
@@ -52,11 +51,12 @@ class Deaf:
 
 
 def run(report: Report) -> None:
-    asyncio.run(_compare(report))
+    with completions(TEXT) as base_url:
+        asyncio.run(_compare(report, base_url))
 
 
-async def _compare(report: Report) -> None:
-    async with _server() as base_url, _step(base_url) as steps:
+async def _compare(report: Report, base_url: str) -> None:
+    async with _step(base_url) as steps:
         askers = {**steps, "dspy.LM": _dspy(base_url)}
         for ask in askers.values():
             await _us(ask)  # warms caches up
@@ -136,73 +136,3 @@ def _dspy(base_url: str) -> Ask:
         return predict(**INPUTS)
 
     return ask
-
-
-# The server on loopback
-
-
-@asynccontextmanager
-async def _server() -> AsyncIterator[str]:
-    """Answers every chat completion at once, in a process of its own."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    try:
-        port = await asyncio.to_thread(ours.recv)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.kill()
-        process.join()
-
-
-def _serve(told: Connection) -> None:
-    asyncio.run(_serve_forever(told))
-
-
-async def _serve_forever(told: Connection) -> None:
-    server = await asyncio.get_running_loop().create_server(_Completions, "127.0.0.1", 0)
-    told.send(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
-
-
-class _Completions(asyncio.Protocol):
-    """HTTP/1.1 with keep-alive: as little of it as the two clients use."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: Any = transport
-        self._rest = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._rest += data
-        while (end := self._rest.find(b"\r\n\r\n")) >= 0:
-            head = self._rest[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n")[0]) if at >= 0 else 0
-            if len(self._rest) < end + 4 + length:
-                return
-            body = self._rest[end + 4 : end + 4 + length]
-            self._rest = self._rest[end + 4 + length :]
-            self._transport.write(
-                _streamed() if b'"stream":true' in body.replace(b" ", b"") else _WHOLE
-            )
-
-
-def _response(kind: str, body: str) -> bytes:
-    return (
-        f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
-
-
-_USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-_MESSAGE = {"role": "assistant", "content": TEXT}
-_CHOICE = {"index": 0, "finish_reason": "stop", "message": _MESSAGE}
-_BASE = {"id": "1", "object": "chat.completion", "created": 1, "model": "bench"}
-_WHOLE = _response("application/json", json.dumps({**_BASE, "choices": [_CHOICE], "usage": _USAGE}))
-
-
-def _streamed() -> bytes:
-    delta = {"index": 0, "delta": _MESSAGE, "finish_reason": "stop"}
-    events = ({"choices": [delta]}, {"choices": [], "usage": _USAGE})
-    lines = [f"data: {json.dumps({**_BASE, **event})}\n\n" for event in events]
-    return _response("text/event-stream", "".join([*lines, "data: [DONE]\n\n"]))

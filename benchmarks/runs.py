@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from pipelines import services
 from pipelines.graph.graph import Edge, Graph, Node
-from pipelines.models import PipelineVersion
+from pipelines.models import LMProfile, PipelineVersion
 from runner.dispatcher import Runner
 from runner.engine.events import RunStatus
 from runner.models import Run
@@ -30,6 +30,21 @@ class Place:
     def version(self, graph: Graph) -> PipelineVersion:
         pipeline = services.create_pipeline(project=self.project, user=self.user, graph=graph)
         return services.freeze_version(pipeline=pipeline, user=self.user)
+
+    def profile(self, name: str, base_url: str, concurrency: int) -> None:
+        """An LM profile for chat completions on loopback."""
+        services.approve_host(user=self.user, origin=base_url.removesuffix("/v1"))
+        services.save_lm_profile(
+            user=self.user,
+            profile=LMProfile(
+                project=self.project,
+                name=name,
+                adapter="openai_compatible",
+                model="bench",
+                base_url=base_url,
+                concurrency=concurrency,
+            ),
+        )
 
     def queue(self, version: PipelineVersion, inputs: Iterable[dict[str, Any]]) -> None:
         """Rows as `start_run` leaves them, which is a web request's work and not measured here."""

@@ -33,6 +33,17 @@ async def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
+async def checked_addresses(
+    host: str, port: int, *, private_network: bool, resolve: Resolve = resolve
+) -> list[str]:
+    """The addresses that a connection may be made to. Raises AddressRefused, and OSError or UnicodeError
+    for a name that is not found."""
+    addresses = [host] if _address(host) is not None else await resolve(host, port)
+    if problem := problem_of(host, addresses, private_network=private_network):
+        raise AddressRefused(problem)
+    return addresses
+
+
 def problem_of(host: str, addresses: Iterable[str], *, private_network: bool) -> str | None:
     """Why no connection may be made to this host with these addresses; None when it may."""
     written_out = host in _THIS_MACHINE or _address(host) is not None
@@ -83,8 +94,6 @@ class CheckedNetwork(httpcore.AnyIOBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = await self._addresses(host, port, timeout)
-        if problem := problem_of(host, addresses, private_network=self._private_network):
-            raise AddressRefused(problem)
         connect = super().connect_tcp
         *others, last = addresses
         for address in others:
@@ -95,11 +104,11 @@ class CheckedNetwork(httpcore.AnyIOBackend):
         return await connect(last, port, timeout, local_address, socket_options)
 
     async def _addresses(self, host: str, port: int, timeout: float | None) -> list[str]:
-        if _address(host) is not None:
-            return [host]
         try:
             async with asyncio.timeout(timeout):
-                found = await self._resolve(host, port)
+                found = await checked_addresses(
+                    host, port, private_network=self._private_network, resolve=self._resolve
+                )
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(f"'{host}' was not found in time") from error
         except (OSError, UnicodeError) as error:

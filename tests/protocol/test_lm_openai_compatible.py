@@ -153,7 +153,7 @@ async def test_nobody_there_is_a_transport_error() -> None:
     async with provider() as fake:
         profile = profile_for(fake)
     adapter = OpenAICompatibleAdapter()
-    with pytest.raises(errors.TransportError, match="ConnectError"):
+    with pytest.raises(errors.TransportError, match="Connect call failed"):
         await anext(adapter.stream(ask(), profile))
     await adapter.aclose()
 

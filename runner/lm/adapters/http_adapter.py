@@ -1,12 +1,11 @@
-"""Providers over HTTP with server-sent events: connections, time limits and faults, whatever the API.
+"""Providers over HTTP with server-sent events: what is sent and how it is read, whatever the API.
 
-A redirect is never followed (it would take the key to another host), the environment's proxies are not
-used, and a name leads only where `runner/lm/network.py` lets it.
+A redirect is never followed: it would take the key to another host.
 """
 
-import asyncio
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import lru_cache
+from typing import NamedTuple
 
 import httpx
 import msgspec
@@ -15,12 +14,22 @@ from runner.engine.errors import InvalidConfig
 from runner.lm.adapters.adapter import Part
 from runner.lm.adapters.sse import EventDecoder
 from runner.lm.adapters.wire import Answer, Wire, excerpt, reported_error, retry_after
-from runner.lm.errors import LMTimeout, TransportError, UnexpectedResponse
-from runner.lm.network import CheckedTransport
+from runner.lm.errors import UnexpectedResponse
+from runner.lm.http_client import Answer as HTTPAnswer
+from runner.lm.http_client import HTTPClient, Place
 from runner.lm.types import LMProfile, LMRequest
 
 # Longer bodies than this are no error message and no answer of a language model.
 LONGEST_BODY = 16 * 2**20
+
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_COMMON = {
+    "content-type": "application/json",
+    "accept": "text/event-stream",
+    "accept-encoding": "identity",
+    "user-agent": "DSPex",
+}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,7 +38,7 @@ class HTTPAdapter:
     """Base of the adapters that speak HTTP: they say with which wire format."""
 
     def __init__(self) -> None:
-        self._clients: dict[tuple[str, bool], httpx.AsyncClient] = {}
+        self._client = HTTPClient()
 
     def wire(self, profile: LMProfile) -> Wire:
         """The wire format of one call; InvalidConfig where the profile's settings can't be read."""
@@ -39,21 +48,19 @@ class HTTPAdapter:
         wire = self.wire(profile)
         url, headers = _url(profile, wire), _headers(profile, wire)
         body = _encode(wire.body(request, profile))
-        client = await self._client(url.scheme, profile.private_network)
         answer = wire.answer()
-        timeout = httpx.Timeout(profile.timeout, connect=profile.connect_timeout, pool=None)
+        response = await self._client.post(
+            url.place(profile.private_network),
+            url.path,
+            {"host": url.authority, **headers},
+            body,
+            connect_timeout=profile.connect_timeout,
+        )
         try:
-            async with client.stream(
-                "POST", url, content=body, headers=headers, timeout=timeout
-            ) as response:
-                async for text in _read(response, answer):
-                    yield text
-        except httpx.TimeoutException as error:
-            raise LMTimeout(_timed_out(error, profile)) from error
-        except httpx.HTTPError as error:
-            raise TransportError(
-                f"The connection to the provider failed: {_name(error)}"
-            ) from error
+            async for text in _read(response, answer):
+                yield text
+        finally:
+            response.close()
         yield answer.response()
 
     def health(self, profile: LMProfile) -> tuple[bool, str]:
@@ -68,42 +75,26 @@ class HTTPAdapter:
         return True, f"Set up for {host}{'' if profile.api_key else ', without a key'}."
 
     async def aclose(self) -> None:
-        for client in self._clients.values():
-            await client.aclose()
-        self._clients.clear()
-
-    async def _client(self, scheme: str, private_network: bool) -> httpx.AsyncClient:
-        """One client, so that connections stay open, for each way to connect. Reading the certificates
-        takes too long for the event loop."""
-        key = (scheme, private_network)
-        if key not in self._clients:
-            if scheme == "https":
-                context = await asyncio.to_thread(httpx.create_ssl_context, trust_env=False)
-            else:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody
-            if key not in self._clients:
-                self._clients[key] = httpx.AsyncClient(
-                    transport=CheckedTransport(context, private_network=private_network),
-                    trust_env=False,
-                )
-        return self._clients[key]
+        await self._client.aclose()
 
 
-async def _read(response: httpx.Response, answer: Answer) -> AsyncIterator[str]:
+async def _read(response: HTTPAnswer, answer: Answer) -> AsyncIterator[str]:
     """Pieces of text, from a stream or (where a provider does not stream) from one JSON body."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if response.status_code != 200:
+    if response.status != 200:
         raise reported_error(
             _error_object(await _body(response), response),
-            response.status_code,
+            response.status,
             retry_after(response.headers),
         )
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnexpectedResponse("The provider compressed its answer, though it was told not to.")
     if kind == "application/json":
         if text := answer.whole(await _body(response)):
             yield text
     elif kind == "text/event-stream":
         decoder = EventDecoder()
-        async for received in response.aiter_bytes():
+        while received := await response.read():
             for _, data in decoder.feed(received):
                 if text := answer.event(data):
                     yield text
@@ -112,9 +103,9 @@ async def _read(response: httpx.Response, answer: Answer) -> AsyncIterator[str]:
         raise UnexpectedResponse(f"The provider sent {kind or 'no content type'}: {body}")
 
 
-async def _body(response: httpx.Response) -> bytes:
+async def _body(response: HTTPAnswer) -> bytes:
     parts, length = [], 0
-    async for part in response.aiter_bytes():
+    while part := await response.read():
         parts.append(part)
         length += len(part)
         if length > LONGEST_BODY:
@@ -122,8 +113,8 @@ async def _body(response: httpx.Response) -> bytes:
     return b"".join(parts)
 
 
-def _error_object(body: bytes, response: httpx.Response) -> object:
-    if response.is_redirect:
+def _error_object(body: bytes, response: HTTPAnswer) -> object:
+    if response.status in _REDIRECTS:
         return "a redirect, which is not followed. Set the base URL to where it leads."
     try:
         decoded = msgspec.json.decode(body)
@@ -136,17 +127,39 @@ def _error_object(body: bytes, response: httpx.Response) -> object:
     return excerpt(body)
 
 
-def _url(profile: LMProfile, wire: Wire) -> httpx.URL:
-    try:
-        url = httpx.URL(profile.base_url.rstrip("/") + wire.path)
-    except httpx.InvalidURL:
-        url = httpx.URL()
-    if url.scheme not in ("http", "https") or not url.host:
+class _URL(NamedTuple):
+    """An address in the parts that a request is made of."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    path: str
+
+    def place(self, private_network: bool) -> Place:
+        return Place(self.scheme, self.host, self.port, private_network)
+
+
+def _url(profile: LMProfile, wire: Wire) -> _URL:
+    url = _parsed(profile.base_url.rstrip("/") + wire.path)
+    if url is None:
         raise InvalidConfig(
             f"LM profile '{profile.name}' has no usable base URL. It begins with http:// or https:// "
             f"and ends before {wire.path}."
         )
     return url
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> _URL | None:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return None
+    if url.scheme not in _PORTS or not url.host:
+        return None
+    host, port = url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme]
+    return _URL(url.scheme, host, port, url.netloc.decode("ascii"), url.raw_path.decode("ascii"))
 
 
 def _headers(profile: LMProfile, wire: Wire) -> dict[str, str]:
@@ -156,15 +169,8 @@ def _headers(profile: LMProfile, wire: Wire) -> dict[str, str]:
             f"The key of LM profile '{profile.name}' has characters that are in no key, such as a "
             "line break. Enter it again."
         )
-    common = {"content-type": "application/json", "accept": "text/event-stream"}
-    return common | wire.headers(profile)
-
-
-def _timed_out(error: httpx.TimeoutException, profile: LMProfile) -> str:
-    if isinstance(error, httpx.ConnectTimeout):
-        return f"No connection to the provider within {profile.connect_timeout:g} s."
-    return f"The provider did not answer in time ({_name(error)})."
-
-
-def _name(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    headers = _COMMON | wire.headers(profile)
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise InvalidConfig(f"LM profile '{profile.name}': {name} can't be {value!r:.60}.")
+    return headers
