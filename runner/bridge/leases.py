@@ -30,7 +30,11 @@ class PoolSettings:
     cancel_grace: float = 0.3
     lost_retries: int = 2
     limit: int = MAX_FRAME
-    formats: tuple[str, ...] = (formats.MESSAGEPACK.name, formats.JSON.name)
+    formats: tuple[str, ...] = (
+        formats.MESSAGEPACK.name,
+        formats.JSON.name,
+        formats.ARROW.name,
+    )
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     isolation: Isolation = Isolation()
 

@@ -1,17 +1,22 @@
-"""The host's end of one worker's socket: drives the wire from asyncio."""
+"""The host's end of one worker's socket: drives the wire from asyncio.
+
+Not one of asyncio's transports, as those drop the descriptors that come with bytes.
+"""
 
 import asyncio
+import socket
+from collections import deque
 from collections.abc import Callable
-from typing import cast
 
+from runner.bridge import shared
 from runner.bridge.frames import Kind, ProtocolError
 from runner.bridge.messages import Message
-from runner.bridge.wire import Received, Wire
+from runner.bridge.wire import Parcel, Received, Wire
 
 READ_SIZE = 64 * 1024
 
 
-class Link(asyncio.BufferedProtocol):
+class Link:
     """Tells `on_message` of every message in order, and `on_lost` once, with the reason if the other
     side broke the protocol."""
 
@@ -25,48 +30,81 @@ class Link(asyncio.BufferedProtocol):
         self.wire = wire
         self._on_message = on_message
         self._on_lost = on_lost
-        self._transport: asyncio.Transport | None = None
-        # Used for every read: asyncio would otherwise map and unmap 256 KB for each.
+        self._loop = asyncio.get_running_loop()
+        self._connection: socket.socket | None = None
+        self._backlog: deque[Parcel] = deque()
         self._buffer = memoryview(bytearray(READ_SIZE))
+
+    def open(self, connection: socket.socket) -> None:
+        """Read from now on; the socket is the link's."""
+        connection.setblocking(False)
+        self._connection = connection
+        self._loop.add_reader(connection, self._readable)
 
     def send(self, kind: Kind, request: int, message: Message) -> None:
         """Send, or keep what the socket does not take yet. FrameTooLarge, and nothing sent, when the
         message exceeds the limit. Once the worker is gone, nothing happens."""
-        data = self.wire.pack(kind, request, message)
-        if self._transport is not None:
-            self._transport.write(data)
+        parcels = self.wire.parcels(kind, request, message)
+        if self._connection is None:
+            return
+        waits = bool(self._backlog)
+        self._backlog.extend(parcels)
+        if not waits:
+            self._writable()
+            if self._backlog:
+                self._loop.add_writer(self._connection, self._writable)
 
     def close(self) -> None:
         """Close at once; what was not sent is dropped."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self._close():
+            self._loop.call_soon(self._lose, None)
 
-    # asyncio.BufferedProtocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def _readable(self) -> None:
+        assert self._connection is not None
         try:
-            for received in self.wire.feed(self._buffer[:nbytes]):
-                self._on_message(received)
+            size, descriptors = shared.receive(self._connection, self._buffer)
+            if size:
+                for received in self.wire.feed(self._buffer[:size], descriptors):
+                    self._on_message(received)
+                return
+            self.wire.end()
+        except BlockingIOError:
+            return
         except ProtocolError as error:
             self._lose(error)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        try:
-            self.wire.end()
-        except ProtocolError as truncated:
-            self._lose(truncated)
+        except OSError:  # killed with data under way
+            self._lose(None)
         else:
             self._lose(None)
+
+    def _writable(self) -> None:
+        assert self._connection is not None
+        try:
+            while self._backlog:
+                data, memory = self._backlog[0]
+                sent = shared.send(self._connection, data, memory)
+                if sent == len(data):
+                    self._backlog.popleft()
+                else:
+                    self._backlog[0] = Parcel(memoryview(data)[sent:])
+        except BlockingIOError:
+            return
+        except OSError:  # the reader hears of it
+            self._backlog.clear()
+        self._loop.remove_writer(self._connection)
+
+    def _close(self) -> bool:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return False
+        self._backlog.clear()
+        self._loop.remove_reader(connection)
+        self._loop.remove_writer(connection)
+        connection.close()
+        return True
 
     def _lose(self, error: ProtocolError | None) -> None:
         on_lost, self._on_lost = self._on_lost, lambda error: None
         self._on_message = lambda received: None
-        self.close()
-        self._transport = None
+        self._close()
         on_lost(error)

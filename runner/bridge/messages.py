@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from runner.bridge.frames import Kind
+from runner.bridge.tables import TableRef
 from runner.engine.errors import Failure
 from runner.lm.types import LMRequest, LMResponse
 
@@ -17,10 +18,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Hello(Message, frozen=True):
-    """`formats` by preference. `worker` is the host's number for this worker, `pool` its pool's name."""
+    """`formats` by preference. `shared`: this side passes descriptors of shared memory. `worker` is the
+    host's number for this worker, `pool` its pool's name."""
 
     protocol: int
     formats: tuple[str, ...]
+    shared: bool = False
     worker: int = 0
     pool: str = ""
 
@@ -57,6 +60,7 @@ class Ready(Message, frozen=True):
     protocol: int
     format: str
     formats: tuple[str, ...] = ()
+    shared: bool = False
     pid: int = 0
     versions: dict[str, str] = {}
     operations: tuple[str, ...] = ()
@@ -73,6 +77,7 @@ class CallMessage(Message, frozen=True):
 
     operation: str
     payload: dict[str, Any] = {}
+    tables: tuple[TableRef, ...] = ()
 
 
 class ChunkMessage(Message, frozen=True):
@@ -110,6 +115,7 @@ class ToolRequestMessage(Message, frozen=True):
     call: int
     tool: str
     arguments: dict[str, Any] = {}
+    tables: tuple[TableRef, ...] = ()
 
 
 class ToolResponseMessage(Message, frozen=True):
@@ -118,6 +124,7 @@ class ToolResponseMessage(Message, frozen=True):
     value: Any = None
     failure: Failure | None = None
     abort: bool = False
+    tables: tuple[TableRef, ...] = ()
 
 
 class ResultMessage(Message, frozen=True):
@@ -125,6 +132,7 @@ class ResultMessage(Message, frozen=True):
 
     value: Any
     seconds: float = 0.0
+    tables: tuple[TableRef, ...] = ()
 
 
 class ErrorMessage(Message, frozen=True):
@@ -172,10 +180,19 @@ TYPES: dict[Kind, type[Message]] = {
     Kind.PING: Message,
     Kind.PONG: Message,
     Kind.SHUTDOWN: Message,
+    Kind.TABLE: Message,  # its body is no message
     Kind.FORK: Message,
     Kind.FORKED: Forked,
     Kind.EXITED: Exited,
     Kind.KILL: Kill,
 }
+
+VALUES = {
+    Kind.CALL: "payload",
+    Kind.RESULT: "value",
+    Kind.TOOL_REQUEST: "arguments",
+    Kind.TOOL_RESPONSE: "value",
+}
+"""The field of a message that may hold tables; its `tables` say where."""
 
 EMPTY = Message()

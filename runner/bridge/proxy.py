@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from runner.bridge import formats
+from runner.bridge import formats, shared
 from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, Kind, ProtocolError
 from runner.bridge.heartbeat import Heartbeat, HeartbeatSettings
 from runner.bridge.link import Link
@@ -167,10 +167,11 @@ class WorkerProxy:
         try:
             async with asyncio.timeout(timeout):
                 self.pid, connection = await self._nursery.fork(self._on_exit)
-                await self._loop.create_unix_connection(lambda: self._link, sock=connection)
+                self._link.open(connection)
                 hello = Hello(
                     protocol=PROTOCOL_VERSION,
                     formats=self._offered,
+                    shared=shared.AVAILABLE,
                     worker=self.number,
                     pool=self._pool,
                 )
@@ -295,7 +296,10 @@ class WorkerProxy:
             )
         if self._greeted.done():
             raise ProtocolError("The worker was ready twice.")
-        self.wire.format = formats.by_name(ready.format)
+        wire = self.wire
+        wire.format = formats.by_name(ready.format)
+        wire.tables = formats.ARROW.name in self._offered and formats.ARROW.name in ready.formats
+        wire.shared = shared.AVAILABLE and ready.shared
         self.move(WorkerState.IDLE)
         self._greeted.set_result(ready)
 

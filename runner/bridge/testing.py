@@ -13,6 +13,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
+from runner.bridge import shared
 from runner.bridge.frames import PROTOCOL_VERSION, Kind
 from runner.bridge.messages import (
     EMPTY,
@@ -77,7 +78,7 @@ class ScriptedWorker:
         self.pid = pid
         self.connection = connection
         self.connection.setblocking(False)
-        self._wire = Wire()
+        self.wire = Wire()
         self._received: deque[Received] = deque()
 
     async def shake_hands(self, **ready: Any) -> Hello:
@@ -97,7 +98,9 @@ class ScriptedWorker:
         return received
 
     async def send(self, kind: Kind, request: int, message: Message = EMPTY) -> None:
-        await self.send_bytes(self._wire.pack(kind, request, message))
+        for data, memory in self.wire.parcels(kind, request, message):
+            sent = shared.send(self.connection, data, memory)
+            await self.send_bytes(data[sent:])
 
     async def send_bytes(self, data: bytes) -> None:
         """Send anything at all."""
@@ -107,12 +110,24 @@ class ScriptedWorker:
         self.connection.close()
 
     async def _receive(self) -> None:
+        buffer = memoryview(bytearray(READ_SIZE))
         async with asyncio.timeout(PATIENCE):
-            data = await asyncio.get_running_loop().sock_recv(self.connection, READ_SIZE)
-        if not data:
+            await self._readable()
+        size, descriptors = shared.receive(self.connection, buffer)
+        if not size:
             raise ConnectionResetError("the host closed the connection")
-        found = self._wire.feed(data)
+        found = self.wire.feed(buffer[:size], descriptors)
         self._received.extend(item for item in found if item.kind is not Kind.PING)
+
+
+    async def _readable(self) -> None:
+        loop = asyncio.get_running_loop()
+        readable = loop.create_future()
+        loop.add_reader(self.connection, lambda: readable.done() or readable.set_result(None))
+        try:
+            await readable
+        finally:
+            loop.remove_reader(self.connection)
 
 
 class ScriptedNursery:
@@ -201,7 +216,7 @@ class FakeHost:
         self.connection.settimeout(PATIENCE)
         self.left = threading.Event()
         self._theirs = theirs
-        self._wire = Wire()
+        self.wire = Wire()
         self._received: deque[Received] = deque()
         loop = WorkerLoop(theirs, worker, limit=limit, leave=self.left.set)
         self.thread = threading.Thread(target=loop.serve, name="worker", daemon=True)
@@ -223,7 +238,9 @@ class FakeHost:
         return ready
 
     def send(self, kind: Kind, request: int, message: Message = EMPTY) -> None:
-        self.send_bytes(self._wire.pack(kind, request, message))
+        for data, memory in self.wire.parcels(kind, request, message):
+            sent = shared.send(self.connection, data, memory)
+            self.send_bytes(data[sent:])
 
     def send_bytes(self, data: bytes) -> None:
         """Send anything at all."""
@@ -231,11 +248,12 @@ class FakeHost:
 
     def expect(self, kind: Kind) -> Received:
         """The next message; it must be of this kind."""
+        buffer = memoryview(bytearray(READ_SIZE))
         while not self._received:
-            data = self.connection.recv(READ_SIZE)
-            if not data:
+            size, descriptors = shared.receive(self.connection, buffer)
+            if not size:
                 raise ConnectionResetError("the worker closed the connection")
-            self._received.extend(self._wire.feed(data))
+            self._received.extend(self.wire.feed(buffer[:size], descriptors))
         received = self._received.popleft()
         assert received.kind is kind, f"expected {kind.name}, got {received.kind.name}"
         return received

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from runner.bridge import formats
+from runner.bridge import formats, shared, tables
+from runner.bridge.formats import ARROW
 from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, FrameTooLarge, Kind, ProtocolError
 from runner.bridge.messages import (
     EMPTY,
@@ -109,7 +110,8 @@ class Step:
         """What the host's tool answers; waits. HostRefused, StepStopped as above."""
         message = ToolRequestMessage(call=self.number, tool=tool, arguments=arguments)
         _, answer = self._ask(Kind.TOOL_REQUEST, message)
-        return answer.result()
+        response: ToolResponseMessage = answer.result()
+        return tables.unpacked(response.value, response.tables)
 
     def chunk(self, name: str, text: str, offset: int) -> None:
         self._loop.send(Kind.CHUNK, self.number, ChunkMessage(field=name, text=text, offset=offset))
@@ -133,8 +135,8 @@ class Step:
         if future is None:
             return
         if message.failure is None:
-            value = message.response if isinstance(message, LMResponseMessage) else message.value
-            future.set_result(value)
+            is_lm = isinstance(message, LMResponseMessage)
+            future.set_result(message.response if is_lm else message)
         elif message.abort:
             reason = StepStopped(message.failure, request)
             future.set_exception(reason)
@@ -234,9 +236,12 @@ class WorkerLoop:
     def send(self, kind: Kind, request: int, message: Message) -> None:
         """Send from any thread. A host that is gone is the reader's affair, not the sender's."""
         with self._sending:
-            data = self._wire.pack(kind, request, message)
+            parcels = self._wire.parcels(kind, request, message)
             try:
-                self._connection.sendall(data)
+                for data, memory in parcels:
+                    sent = shared.send(self._connection, data, memory)
+                    if sent < len(data):
+                        self._connection.sendall(memoryview(data)[sent:])
             except OSError:
                 self._leave()
 
@@ -245,8 +250,11 @@ class WorkerLoop:
     def _read(self) -> None:
         buffer = memoryview(bytearray(READ_SIZE))
         try:
-            while size := self._connection.recv_into(buffer):
-                for received in self._wire.feed(buffer[:size]):
+            while True:
+                size, descriptors = shared.receive(self._connection, buffer)
+                if not size:
+                    break
+                for received in self._wire.feed(buffer[:size], descriptors):
                     self._take(received)
         except OSError:
             pass  # the host was killed with data under way: the same as its end
@@ -292,6 +300,7 @@ class WorkerLoop:
             protocol=PROTOCOL_VERSION,
             format=chosen.name,
             formats=formats.names(),
+            shared=shared.AVAILABLE,
             pid=os.getpid(),
             versions=dict(self._worker.versions),
             operations=tuple(self._operations),
@@ -300,6 +309,8 @@ class WorkerLoop:
         )
         self.send(Kind.READY, 0, ready)
         self._wire.format = chosen
+        self._wire.tables = ARROW.name in hello.formats and ARROW.name in formats.names()
+        self._wire.shared = ready.shared and hello.shared
 
     # The main thread
 
@@ -323,8 +334,9 @@ class WorkerLoop:
 
     def _do(self, step: Step) -> Any:
         operation = self._operation(step.call.operation)
+        payload = tables.unpacked(step.call.payload, step.call.tables)
         if not self._cpu_seconds:
-            return operation(step, step.call.payload)
+            return operation(step, payload)
         # The soft limit alone, which may be raised again for the next call.
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         most = int(time.process_time()) + self._cpu_seconds
@@ -332,7 +344,7 @@ class WorkerLoop:
             resource.setrlimit(resource.RLIMIT_CPU, (most, hard))
         self._running = step
         try:
-            return operation(step, step.call.payload)
+            return operation(step, payload)
         finally:
             self._running = None
 
