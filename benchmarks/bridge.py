@@ -10,15 +10,20 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import nanoarrow
+
 from benchmarks.report import Report
-from runner.bridge.messages import CallMessage
+from runner.bridge import shared
+from runner.bridge.messages import CallMessage, ResultMessage
 from runner.bridge.pool import Pool, PoolSettings
 from runner.bridge.proxy import WorkerProxy
+from runner.bridge.tables import Table
 from runner.bridge.testing import Recorder
 
 TEXT = "x" * 1024
@@ -28,6 +33,7 @@ TASKS = 2_000
 IN_FLIGHT = 64
 CHUNKS = 20_000
 READY = 12
+TABLE_ROWS = 2_800_000
 
 
 class Peer(Protocol):
@@ -65,6 +71,10 @@ async def _compare(report: Report) -> None:
     for name, found in figures.items():
         _report(report, name, found)
     await _workers(report)
+    in_memory = await _table_ms()
+    with _no_shared_memory():
+        through_socket = await _table_ms()
+    report("table_100mb_ms", in_memory, "ms", "socket", through_socket)
 
 
 def _report(report: Report, name: str, found: dict[str, float]) -> None:
@@ -129,6 +139,53 @@ async def _workers(report: Report) -> None:
         report("worker_ready_ms", ready * 1e3, "ms")
     finally:
         await pool.aclose()
+
+
+async def _table_ms() -> float:
+    """An Arrow table of 100 MB from the host to a worker, read there column by column, and a new one of
+    the same size back, read again."""
+    limit = 2 * TABLE_ROWS * 36
+    settings = PoolSettings(worker="benchmarks.table_worker", size=1, spares=0, limit=limit)
+    pool, source, seen = Pool(settings), _columns(TABLE_ROWS), []
+    try:
+        for _ in range(ROUNDS + 1):
+            started = time.perf_counter()
+            call = CallMessage(operation="again", payload={"table": Table.of(source)})
+            outcome = await pool.run("run", call, Recorder())
+            assert isinstance(outcome.message, ResultMessage)
+            assert len(outcome.message.value.arrow()) == TABLE_ROWS
+            seen.append(time.perf_counter() - started)
+    finally:
+        await pool.aclose()
+    return statistics.median(seen[1:]) * 1e3
+
+
+def _columns(rows: int) -> Any:
+    """Whole numbers, fractions and texts of 16 letters: 36 bytes a row."""
+    columns: dict[str, tuple[Any, list[Any]]] = {
+        "number": (nanoarrow.int64(), [array("q", range(rows))]),
+        "share": (nanoarrow.float64(), [array("d", [0.5]) * rows]),
+        "text": (nanoarrow.string(), [array("i", range(0, 16 * rows + 1, 16)), b"x" * 16 * rows]),
+    }
+    children = [
+        nanoarrow.c_array_from_buffers(type_, rows, [None, *buffers])
+        for type_, buffers in columns.values()
+    ]
+    schema = nanoarrow.struct({name: type_ for name, (type_, _) in columns.items()})
+    return nanoarrow.Array(
+        nanoarrow.c_array_from_buffers(
+            schema, rows, [None], children=children, validation_level="none"
+        )
+    )
+
+
+@contextmanager
+def _no_shared_memory() -> Iterator[None]:
+    shared.AVAILABLE, before = False, shared.AVAILABLE
+    try:
+        yield
+    finally:
+        shared.AVAILABLE = before
 
 
 def _private_mb(pid: int) -> float:

@@ -49,6 +49,7 @@ GOALS = {
     "bridge_chunks_vs_grpc_per_s": Goal(value=50_000, ratio=1),
     "worker_ready_ms": Goal(value=60),
     "worker_private_mb": Goal(value=15),
+    "table_100mb_ms": Goal(value=300, ratio=1),
     "splitter_chunk_us": Goal(value=5),
     "router_regret_percent": Goal(value=5),
     "router_settles_calls": Goal(value=30),

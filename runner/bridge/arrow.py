@@ -20,6 +20,8 @@ type Record = Mapping[str, Any]
 
 _MARK = 0xFFFFFFFF
 _SCHEMA, _BATCH = 1, 3
+
+
 class ArrowMalformed(ProtocolError):
     """What came as an Arrow stream is none."""
 
@@ -144,7 +146,7 @@ def read_stream(data: memoryview) -> Any:
         if len(schema.fields) != len(fields):
             raise ValueError("two columns have one name")
         chunks = [_batch(schema, fields, header, body) for header, body in batches]
-        return nanoarrow.Array.from_chunks(chunks or [nanoarrow.c_array([], schema)])
+        return nanoarrow.Array.from_chunks(chunks or [_empty(schema, fields)])
     except (ValueError, RuntimeError, IndexError, StopIteration, struct.error) as error:
         raise ArrowMalformed(
             f"An Arrow stream can't be read: {error or 'it ends early'}."
@@ -166,7 +168,7 @@ def records_of(table: Any) -> list[dict[str, Any]]:
 
 def _values(column: Any) -> list[Any]:
     kind, number = column.schema.type.name, len(column)
-    if column.offset or kind not in _READ and kind != "NULL":
+    if column.offset or (kind not in _READ and kind != "NULL"):
         return list(column.iter_py())
     if kind == "NULL":
         return [None] * number
@@ -330,10 +332,24 @@ _TYPES: Mapping[int, tuple[Callable[[_Flat], tuple[str, int]], int]] = {
     4: (_always("binary"), 4),
     5: (_always("string"), 4),
     6: (_always("bool_", 1), 0),
-    8: (lambda flat: ("date64", 64) if flat.value(0, "<H") or not flat.field(0) else ("date32", 32), 0),
+    8: (
+        lambda flat: ("date64", 64) if flat.value(0, "<H") or not flat.field(0) else ("date32", 32),
+        0,
+    ),
     19: (_always("large_binary"), 8),
     20: (_always("large_string"), 8),
 }
+
+
+def _empty(schema: Any, fields: list[_Field]) -> Any:
+    import nanoarrow
+
+    children = [
+        nanoarrow.c_array_from_buffers(field.type, 0, [None] * _buffers(field)) for field in fields
+    ]
+    return nanoarrow.c_array_from_buffers(
+        schema, 0, [None], children=children, validation_level="none"
+    )
 
 
 def _batch(schema: Any, fields: list[_Field], header: _Flat, body: memoryview) -> Any:
@@ -365,14 +381,14 @@ def _buffers(field: _Field) -> int:
 
 def _checked(
     field: _Field, rows: int, nulls: int, buffers: list[memoryview]
-) -> list[memoryview | None]:
+) -> Sequence[memoryview | None]:
     """The buffers, each long enough; no flags where all values are there."""
     if not buffers:
         return []
     flags, *rest = buffers
     needed = (rows + 1) * field.offset if field.offset else (rows * field.bits + 7) // 8
     if not rows:
-        return [None, None, None][: len(buffers)]
+        return [None] * len(buffers)
     if (nulls and len(flags) < (rows + 7) // 8) or len(rest[0]) < needed:
         raise ValueError(f"column '{field.name}' is cut")
     return [flags if nulls else None, *rest]

@@ -24,7 +24,7 @@ from runner.bridge.payloads import (
 )
 from runner.bridge.pool import Outcome, Pool
 from runner.bridge.references import References, RunScope
-from runner.bridge.serving import LMGateway, StepServer, Tool
+from runner.bridge.serving import LMGateway, StepServer, Tool, plain
 from runner.engine.errors import InvalidConfig, OutputNotProduced
 from runner.engine.events import EventType
 from runner.engine.executor import Call, Executor
@@ -102,7 +102,7 @@ class DSPyExecutor:
         call.observer.event(EventType.TRACE, call, crossing(outcome))
         if isinstance(outcome.message, ErrorMessage):
             raise server.error_of(outcome.message)
-        return _by_port(call, outcome.message.value)
+        return _by_port(call, await plain(outcome.message))
 
     async def _allow(self, config: DSPyModule, scope: RunScope) -> None:
         """Raise InvalidConfig for a module that runs code where that is off. The worker refuses, too;
@@ -180,13 +180,19 @@ def signature_spec(signature: Signature) -> SignatureSpec:
 
 def crossing(outcome: Outcome) -> dict[str, Any]:
     """What it took to cross the bridge: `ms` is the time on the way, without the worker's own and
-    without `queued_ms`, the wait for a worker."""
+    without `queued_ms`, the wait for a worker. Of the bytes, `shared_out` and `shared_in` went through
+    shared memory; `tables` crossed in Arrow."""
+    traffic = outcome.traffic
     return {
         "name": "bridge",
         "worker": outcome.worker.pid,
+        "pool": outcome.worker.pool,
         "format": outcome.format,
-        "bytes_out": outcome.bytes_out,
-        "bytes_in": outcome.bytes_in,
+        "bytes_out": traffic.bytes_out + traffic.shared_out,
+        "bytes_in": traffic.bytes_in + traffic.shared_in,
+        "shared_out": traffic.shared_out,
+        "shared_in": traffic.shared_in,
+        "tables": traffic.tables_out + traffic.tables_in,
         "ms": max(0.0, outcome.seconds - outcome.message.seconds) * 1e3,
         "queued_ms": outcome.queued * 1e3,
     }

@@ -27,7 +27,7 @@ is refused when its header is read, before anything is allocated for it.
 import os
 import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import IntEnum
 from typing import NamedTuple
@@ -160,10 +160,11 @@ class Decoder:
         self._rest = bytearray()
         self._descriptors: deque[Descriptor] = deque()
 
-    def feed(self, data: bytes | memoryview, descriptors: Iterable[int] = ()) -> list[Frame]:
+    def feed(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> list[Frame]:
         """The frames that are complete now, in order. `data` may be a buffer that is used again;
         `descriptors` came with it."""
-        self._descriptors.extend(map(Descriptor, descriptors))
+        if descriptors:
+            self._descriptors.extend(map(Descriptor, descriptors))
         rest = self._rest
         if rest:
             rest += data
@@ -216,9 +217,7 @@ class Decoder:
                 f"A frame announces {length:,} bytes; at most {self._limit:,} are accepted."
             )
         if length < FIXED:
-            raise FrameMalformed(
-                f"A frame announces {length} bytes; its header alone has {FIXED}."
-            )
+            raise FrameMalformed(f"A frame announces {length} bytes; its header alone has {FIXED}.")
         known = _KINDS.get(kind)
         if known is None:
             raise UnknownKind(

@@ -74,6 +74,9 @@ class Link:
             self._lose(error)
         except OSError:  # killed with data under way
             self._lose(None)
+        except Exception:  # a defect of ours: the worker's step is not to wait for ever
+            self._lose(None)
+            raise
         else:
             self._lose(None)
 

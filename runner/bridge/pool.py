@@ -22,6 +22,7 @@ from runner.bridge.messages import CallMessage, ErrorMessage, Ready, ResultMessa
 from runner.bridge.nursery import ForkNursery, Nursery
 from runner.bridge.pool_history import PoolHistory
 from runner.bridge.proxy import CallHandler, CallTicket, WorkerProxy
+from runner.bridge.wire import Traffic
 from runner.engine.errors import RunnerError, StepTimeout, WorkerLost
 
 __all__ = ["Outcome", "Pool", "PoolBusy", "PoolClosed", "PoolSettings"]
@@ -50,8 +51,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     message: ResultMessage | ErrorMessage
     worker: WorkerProxy
     format: str
-    bytes_out: int
-    bytes_in: int
+    traffic: Traffic
     seconds: float
     queued: float
 
@@ -326,7 +326,7 @@ class Pool:
     ) -> Outcome:
         loop = asyncio.get_running_loop()
         wire, sent = worker.wire, loop.time()
-        bytes_out, bytes_in = wire.bytes_out, wire.bytes_in
+        before = wire.traffic.copy()
         try:
             ticket = worker.call(message, handler)
             answer = await self._answer(ticket)
@@ -338,8 +338,7 @@ class Pool:
             message=answer,
             worker=worker,
             format=wire.format.name,
-            bytes_out=wire.bytes_out - bytes_out,
-            bytes_in=wire.bytes_in - bytes_in,
+            traffic=wire.traffic.since(before),
             seconds=loop.time() - sent,
             queued=sent - asked,
         )

@@ -47,6 +47,7 @@ class WorkerState(StrEnum):
     ENDED = "ended"
 
 
+_BEFORE_READY = (Kind.READY, Kind.ERROR)
 _NEXT = {
     WorkerState.STARTING: {WorkerState.IDLE, WorkerState.STOPPING, WorkerState.ENDED},
     WorkerState.IDLE: {WorkerState.BUSY, WorkerState.STOPPING, WorkerState.ENDED},
@@ -120,7 +121,7 @@ class WorkerProxy:
         self.ready: Ready | None = None
         self.figures = Figures()
         self._nursery = nursery
-        self._pool = pool
+        self.pool = pool
         self._offered = offered
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -173,7 +174,7 @@ class WorkerProxy:
                     formats=self._offered,
                     shared=shared.AVAILABLE,
                     worker=self.number,
-                    pool=self._pool,
+                    pool=self.pool,
                 )
                 self._link.send(Kind.HELLO, 0, hello)
                 self.ready = await self._greeted
@@ -274,6 +275,8 @@ class WorkerProxy:
 
     def _take(self, received: Received) -> None:
         kind, number, message = received
+        if not self._greeted.done() and kind not in _BEFORE_READY:
+            raise ProtocolError(f"It sent a {kind.name.lower()} before it was ready.")
         if kind is Kind.PONG:
             self._heartbeat.pong(number)
         elif kind is Kind.READY:
@@ -380,7 +383,7 @@ class WorkerProxy:
 
     def _loss(self) -> WorkerLost:
         return WorkerLost(
-            f"Worker {self.number} of pool '{self._pool}' was lost: {self._how()}.", pid=self.pid
+            f"Worker {self.number} of pool '{self.pool}' was lost: {self._how()}.", pid=self.pid
         )
 
     def _how(self) -> str:

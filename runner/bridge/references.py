@@ -1,5 +1,6 @@
 """What a DSPy module's references mean in one run: its rewards and its tools, answered in the host."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -14,6 +15,7 @@ from pipelines.graph.kinds.metric import Metric
 from pipelines.graph.kinds.references import Reward, score_of
 from pipelines.graph.sandbox import SandboxError, evaluate
 from runner.bridge.payloads import REWARD, TOOL_PREFIX, ToolSpec
+from runner.bridge.tables import Table
 from runner.bridge.tools import HostTool
 from runner.engine.errors import InvalidConfig
 from runner.engine.events import Event, EventType, RunStatus
@@ -137,9 +139,14 @@ def _using(tool: HostTool, steps: ToolSteps | None) -> Answer:
 
     async def use(call: Call, checked: dict[str, Any]) -> Any:
         async def work() -> Any:
-            return msgspec.to_builtins(await tool.run(call, checked))
+            value = await tool.run(call, checked)
+            if not isinstance(value, Table):
+                return msgspec.to_builtins(value)
+            # A step's record has it as JSON.
+            return await asyncio.to_thread(value.records) if recorded else value
 
-        if not (tool.approval or tool.side_effects):
+        recorded = tool.approval or tool.side_effects
+        if not recorded:
             return await work()
         if steps is None:
             raise InvalidConfig(f"The tool '{tool.name}' needs a run that can ask a person.")
@@ -157,7 +164,8 @@ def _using(tool: HostTool, steps: ToolSteps | None) -> Answer:
             told["error"] = f"{type(error).__name__}: {error}"
             call.observer.event(EventType.TRACE, call, told)
             raise
-        call.observer.event(EventType.TRACE, call, {**told, "result": value})
+        shown = str(value) if isinstance(value, Table) else value
+        call.observer.event(EventType.TRACE, call, {**told, "result": shown})
         return value
 
     return answer

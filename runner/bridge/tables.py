@@ -15,7 +15,7 @@ from typing import Any, Self
 import msgspec
 
 from runner.bridge import arrow, shared
-from runner.bridge.arrow import NotFlat
+from runner.bridge.arrow import ArrowMalformed, NotFlat
 from runner.bridge.frames import ProtocolError
 from runner.bridge.shared import Memory
 
@@ -55,7 +55,10 @@ class Table:
         memory = Memory.draft()
         arrow.write_stream(table, f"/proc/self/fd/{memory.descriptor}")
         made = cls(memory=memory.sealed())
-        made.arrow()  # says what does not cross
+        try:
+            made.arrow()
+        except ArrowMalformed as error:
+            raise NotFlat(error.message) from None
         return made
 
     @classmethod
@@ -79,6 +82,9 @@ class Table:
         """Its rows as records."""
         return arrow.records_of(self.arrow())
 
+    def __str__(self) -> str:
+        return f"a table of {len(self.data):,} bytes"
+
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         return self.arrow().__arrow_c_stream__(requested_schema)
 
@@ -91,7 +97,9 @@ def refuse(value: Any) -> Any:
     """An encoder's hook for values that are no plain data."""
     if isinstance(value, Table):
         raise HasTables
-    raise TypeError(f"A value of type {type(value).__name__} can't cross: it is no JSON, and no table.")
+    raise TypeError(
+        f"A value of type {type(value).__name__} can't cross: it is no JSON, and no table."
+    )
 
 
 class Lifted:

@@ -102,7 +102,7 @@ class ScriptedWorker:
             sent = shared.send(self.connection, data, memory)
             await self.send_bytes(data[sent:])
 
-    async def send_bytes(self, data: bytes) -> None:
+    async def send_bytes(self, data: bytes | memoryview) -> None:
         """Send anything at all."""
         await asyncio.get_running_loop().sock_sendall(self.connection, data)
 
@@ -119,13 +119,12 @@ class ScriptedWorker:
         found = self.wire.feed(buffer[:size], descriptors)
         self._received.extend(item for item in found if item.kind is not Kind.PING)
 
-
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
-        readable = loop.create_future()
-        loop.add_reader(self.connection, lambda: readable.done() or readable.set_result(None))
+        readable = asyncio.Event()
+        loop.add_reader(self.connection, readable.set)
         try:
-            await readable
+            await readable.wait()
         finally:
             loop.remove_reader(self.connection)
 
@@ -242,18 +241,22 @@ class FakeHost:
             sent = shared.send(self.connection, data, memory)
             self.send_bytes(data[sent:])
 
-    def send_bytes(self, data: bytes) -> None:
+    def send_bytes(self, data: bytes | memoryview) -> None:
         """Send anything at all."""
         self.connection.sendall(data)
 
     def expect(self, kind: Kind) -> Received:
         """The next message; it must be of this kind."""
+        received = self.receive()
+        assert received.kind is kind, f"expected {kind.name}, got {received.kind.name}"
+        return received
+
+    def receive(self) -> Received:
+        """The next message."""
         buffer = memoryview(bytearray(READ_SIZE))
         while not self._received:
             size, descriptors = shared.receive(self.connection, buffer)
             if not size:
                 raise ConnectionResetError("the worker closed the connection")
             self._received.extend(self.wire.feed(buffer[:size], descriptors))
-        received = self._received.popleft()
-        assert received.kind is kind, f"expected {kind.name}, got {received.kind.name}"
-        return received
+        return self._received.popleft()

@@ -1,6 +1,6 @@
 """The bridge protocol with typed messages, without I/O. Host, worker and forkserver all drive this."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
@@ -64,10 +64,20 @@ class Traffic:
 
     def since(self, other: "Traffic") -> "Traffic":
         """What was added to an earlier state of this."""
-        return Traffic(*(getattr(self, name) - getattr(other, name) for name in self.__slots__))
+        return Traffic(
+            self.bytes_out - other.bytes_out,
+            self.bytes_in - other.bytes_in,
+            self.shared_out - other.shared_out,
+            self.shared_in - other.shared_in,
+            self.tables_out - other.tables_out,
+            self.tables_in - other.tables_in,
+        )
 
     def copy(self) -> "Traffic":
-        return Traffic(*(getattr(self, name) for name in self.__slots__))
+        return self.since(_NONE)
+
+
+_NONE = Traffic()
 
 
 class Wire:
@@ -115,11 +125,14 @@ class Wire:
             return self._with_tables(kind, request, message, records=True)
         return [self._parcel(self.format.code, kind, request, body)]
 
-    def feed(self, data: bytes | memoryview, descriptors: Iterable[int] = ()) -> list[Received]:
+    def feed(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> list[Received]:
         """The messages that are complete now, in order; ProtocolError when one is not valid."""
         self.traffic.bytes_in += len(data)
-        messages = (self._read(frame) for frame in self._decoder.feed(data, descriptors))
-        return [message for message in messages if message is not None]
+        messages = []
+        for frame in self._decoder.feed(data, descriptors):
+            if (message := self._read(frame)) is not None:
+                messages.append(message)
+        return messages
 
     def end(self) -> None:
         """The connection is at its end; FrameTruncated when that cuts a frame."""
@@ -170,19 +183,19 @@ class Wire:
     # Receiving
 
     def _read(self, frame: Frame) -> Received | None:
-        memory = None
+        memory, kind = None, frame.kind
         body: bytes | memoryview = frame.body
         if frame.descriptor is not None:
             memory = Memory.received(frame.descriptor, frame.size)
             self.traffic.shared_in += frame.size
             body = memory.view()
-        if frame.kind is Kind.TABLE:
+        if kind is Kind.TABLE:
             self._keep(frame, body, memory)
             return None
         message = self._message(frame, body)
-        if references := getattr(message, "tables", ()):
-            message = self._with_its_tables(frame.kind, message, references)
-        return Received(frame.kind, frame.request, message)
+        if kind in VALUES and message.tables:
+            message = self._with_its_tables(kind, message, message.tables)
+        return Received(kind, frame.request, message)
 
     def _message(self, frame: Frame, body: bytes | memoryview) -> Any:
         key = frame.format << 8 | frame.kind
@@ -190,11 +203,13 @@ class Wire:
         if decode is None:
             format_ = formats.by_code(frame.format)
             if not format_.messages:
-                raise BodyMalformed(f"A {frame.kind.name.lower()} message can't be in {format_.name}.")
+                raise BodyMalformed(
+                    f"A {frame.kind.name.lower()} message can't be in {format_.name}."
+                )
             decode = self._decoders[key] = format_.decoder(TYPES[frame.kind])
         try:
             return decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
             name = frame.kind.name.lower()
             raise BodyMalformed(f"The body of a {name} message is not valid: {error}.") from None
 

@@ -135,8 +135,9 @@ class Step:
         if future is None:
             return
         if message.failure is None:
-            is_lm = isinstance(message, LMResponseMessage)
-            future.set_result(message.response if is_lm else message)
+            future.set_result(
+                message.response if isinstance(message, LMResponseMessage) else message
+            )
         elif message.abort:
             reason = StepStopped(message.failure, request)
             future.set_exception(reason)
@@ -207,6 +208,7 @@ class WorkerLoop:
         self._isolation = isolation
         self._cpu_seconds = 0
         self._running: Step | None = None
+        self._greeted = False
         self._operations = {**BUILT_IN, **worker.operations}
         self._leave = leave
         self._wire = Wire(limit)
@@ -258,7 +260,7 @@ class WorkerLoop:
                     self._take(received)
         except OSError:
             pass  # the host was killed with data under way: the same as its end
-        except ProtocolError as error:
+        except Exception as error:
             # The stream can't be trusted any more; tell the host why before leaving.
             self.send(Kind.ERROR, 0, ErrorMessage(failure=failure_of(error)))
         self._end()
@@ -271,7 +273,14 @@ class WorkerLoop:
 
     def _take(self, received: Received) -> None:
         kind, number, message = received
+        if (kind is Kind.HELLO) is self._greeted:
+            why = (
+                "greets twice" if self._greeted else f"sent a {kind.name.lower()} before its hello"
+            )
+            raise ProtocolError(f"The host {why}.")
         if kind is Kind.CALL:
+            if number in self._steps:
+                raise ProtocolError(f"Call {number} is under way already.")
             step = Step(self, number, message)
             self._steps[number] = step
             self._inbox.put(step)
@@ -296,6 +305,7 @@ class WorkerLoop:
                 f"The host speaks protocol {hello.protocol}, this worker {PROTOCOL_VERSION}."
             )
         chosen = formats.negotiate(hello.formats)
+        self._greeted = True
         ready = Ready(
             protocol=PROTOCOL_VERSION,
             format=chosen.name,

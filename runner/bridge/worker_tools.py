@@ -7,6 +7,7 @@ from typing import Any
 import dspy
 
 from runner.bridge.payloads import TOOL_PREFIX, ToolSpec
+from runner.bridge.tables import Table
 from runner.bridge.worker_loop import HostRefused, Step
 from runner.bridge.worker_values import plain
 
@@ -29,7 +30,8 @@ def tool_stub(step: Step, spec: ToolSpec, *, raises: bool) -> Any:
         # The sandbox passes None for what its code left out.
         given = {k: v for k, v in arguments.items() if v is not None or k in required}
         try:
-            return step.ask_tool(TOOL_PREFIX + spec.name, plain(given))
+            answer = step.ask_tool(TOOL_PREFIX + spec.name, plain(given))
+            return answer.records() if isinstance(answer, Table) else answer
         except HostRefused as refused:
             if raises:
                 raise RuntimeError(refused.failure.message) from None

@@ -12,6 +12,7 @@ from runner.bridge.executor import crossing, module_payload, retrieve_payload, s
 from runner.bridge.messages import ResultMessage
 from runner.bridge.payloads import FieldSpec
 from runner.bridge.pool import Outcome
+from runner.bridge.wire import Traffic
 from runner.engine.executor import Call
 from runner.lm.types import LMProfile
 
@@ -79,19 +80,22 @@ def test_colbert_node_as_payload() -> None:
 def test_crossing_counts_the_way_and_not_the_work() -> None:
     outcome = Outcome(
         message=ResultMessage(value=None, seconds=0.010),
-        worker=SimpleNamespace(pid=7),  # type: ignore[arg-type]
+        worker=SimpleNamespace(pid=7, pool="general"),  # type: ignore[arg-type]
         format="json",
-        bytes_out=100,
-        bytes_in=50,
+        traffic=Traffic(bytes_out=100, bytes_in=20, shared_in=30, tables_in=1),
         seconds=0.0125,
         queued=0.001,
     )
     assert crossing(outcome) == {
         "name": "bridge",
         "worker": 7,
+        "pool": "general",
         "format": "json",
         "bytes_out": 100,
         "bytes_in": 50,
+        "shared_out": 0,
+        "shared_in": 30,
+        "tables": 1,
         "ms": pytest.approx(2.5),
         "queued_ms": pytest.approx(1.0),
     }

@@ -11,6 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from runner.bridge import shared
+from runner.bridge.frames import Kind
+from runner.bridge.messages import ResultMessage
+from runner.bridge.tables import Table
 from runner.bridge.worker_loop import Step, Worker
 from runner.lm.types import LMRequest, Message
 
@@ -80,6 +84,34 @@ def litter(step: Step, payload: dict[str, Any]) -> Any:
     return [file.name, os.getcwd()]
 
 
+def again(step: Step, payload: dict[str, Any]) -> Any:
+    """A table in, a table anew out."""
+    table = payload["table"].arrow()
+    return {"rows": len(table), "table": Table.of(table)}
+
+
+def many(step: Step, payload: dict[str, Any]) -> Any:
+    """Records, of which one is no row of a table."""
+    return {"rows": [{"n": n} for n in range(payload["rows"])] + [{"n": "no number"}]}
+
+
+def hold(step: Step, payload: dict[str, Any]) -> Any:
+    rows = payload["table"].arrow()
+    time.sleep(60)
+    return len(rows)
+
+
+def die_sending(step: Step, payload: dict[str, Any]) -> Any:
+    """Die with a table's descriptor under way, and half a message."""
+    table = Table.of_records([{"n": n} for n in range(payload["rows"])])
+    parcels = step._loop._wire.parcels(Kind.RESULT, step.number, ResultMessage(value=table))
+    socket_ = step._loop._connection
+    for data, memory in parcels:
+        shared.send(socket_, data[: len(data) - 3], memory)
+        break
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def preload() -> Worker:
     operations = {
         "who": who,
@@ -91,5 +123,9 @@ def preload() -> Worker:
         "burn": burn,
         "take": take,
         "litter": litter,
+        "again": again,
+        "many": many,
+        "hold": hold,
+        "die_sending": die_sending,
     }
     return Worker(operations=operations, versions={"toy": "1"})

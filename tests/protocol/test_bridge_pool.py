@@ -89,7 +89,7 @@ async def test_call_reaches_a_worker_and_its_result_comes_back(make: MakeBench) 
     outcome = await call
     assert outcome.message == ResultMessage(value=[1], seconds=0.25)
     assert (outcome.worker.pid, outcome.format) == (worker.pid, "json")
-    assert outcome.bytes_out > len("echo") and outcome.bytes_in > 10
+    assert outcome.traffic.bytes_out > len("echo") and outcome.traffic.bytes_in > 10
 
 
 async def test_run_keeps_its_worker_from_step_to_step(make: MakeBench) -> None:
