@@ -54,6 +54,11 @@ urlpatterns = [
         dspy_modules.of_node,
         name="module_of_node",
     ),
+    path(
+        "pipelines/<uuid:pk>/nodes/<slug:node_id>/module/check/",
+        dspy_modules.check_option,
+        name="check_option",
+    ),
     path("metrics", metrics.metrics, name="metrics"),
     path("response-cache/", response_cache.held, name="response_cache"),
     path("response-cache/<uuid:pk>/clear/", response_cache.clear, name="clear_response_cache"),

@@ -49,6 +49,7 @@ def node(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
     kind = KINDS.get(found.kind)
     pins = found.kind == "pipeline"
     fields = form_fields(kind.config, found.config) if kind and not pins else []
+    by_runner, fields = _by_runner(found, past, fields)
     context = {
         "pipeline": pipeline,
         "node": found,
@@ -58,6 +59,7 @@ def node(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
         "readonly": bool(past) or pipeline.archived or not can(user, Action.EDIT, pipeline),
         "past": bool(past),
         "fields": [_with_feedback(graph, found, each) for each in fields if not is_rare(each)],
+        "by_runner": by_runner,
         "rare": [(each, {}) for each in fields if is_rare(each)],
         "pin": {**pin_of(pipeline, found), **_interface(graph, found)} if pins else None,
         "policy": _policy(found) if kind else [],
@@ -65,6 +67,17 @@ def node(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
         "collections": _with(_collections(pipeline), found.config.get("collection")),
     }
     return render(request, "pipelines/inspector.html", context)
+
+
+def _by_runner(
+    found: Node, past: Mapping[str, int], fields: list[FormField]
+) -> tuple[list[FormField], list[FormField]]:
+    """Fields for which the runner may have better controls, as it knows the installed DSPy; the others."""
+    asked = {"options", "inner_options"} if found.kind == "dspy_module" and not past else set()
+    return (
+        [each for each in fields if each.name in asked],
+        [each for each in fields if each.name not in asked],
+    )
 
 
 @require_POST

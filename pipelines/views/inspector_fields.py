@@ -31,7 +31,8 @@ class BadValue(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormField:
-    """One control. `text` is what stands in it; `value` what is stored."""
+    """One control. `text` is what stands in it; `value` what is stored; `placeholder` what holds while
+    nothing is."""
 
     name: str
     label: str
@@ -42,6 +43,7 @@ class FormField:
     optional: bool = False
     options: tuple[tuple[str, str], ...] = ()
     unit: str = ""
+    placeholder: str = ""
     error: str = ""
     minimum: float | None = None
     maximum: float | None = None
@@ -121,10 +123,15 @@ def read_text(model: type[BaseModel], name: str, text: str) -> Any:
     widget = _widget(name, info)
     if not text.strip() and (not info.is_required() or widget in ("number", "json")):
         return UNSET
+    return value_of(widget, text, whole=float not in _members(info.annotation))
+
+
+def value_of(widget: Widget, text: str, *, whole: bool) -> Any:
+    """The JSON value that a control's text stands for. Raises BadValue."""
     if widget == "switch":
         return text == "true"
     if widget == "number":
-        return _number(text, whole=float not in _members(info.annotation))
+        return _number(text, whole=whole)
     if widget == "lines":
         return [line.strip() for line in text.splitlines() if line.strip()]
     if widget in ("json", "rows"):

@@ -17,7 +17,7 @@ def check_options(info: ModuleInfo, options: Mapping[str, Any]) -> None:
             raise InvalidConfig(
                 f"{info.name} has no option '{name}'. Options: {', '.join(sorted(known)) or 'none'}."
             )
-        if problem := _problem(known[name], value):
+        if problem := problem_of(known[name], value):
             raise InvalidConfig(f"Option '{name}' of {info.name} {problem}")
     for name in info.options.get("required", ()):
         if name not in options:
@@ -25,7 +25,8 @@ def check_options(info: ModuleInfo, options: Mapping[str, Any]) -> None:
             raise InvalidConfig(f"{info.name} needs the option '{name}' ({type_}). Set it.")
 
 
-def _problem(schema: Mapping[str, Any], value: Any) -> str:
+def problem_of(schema: Mapping[str, Any], value: Any) -> str:
+    """What is wrong with an option's value, as the end of a sentence; empty if nothing is."""
     type_ = schema["type"]
     right: Any = _PYTHON[type_]
     if not isinstance(value, right) or (isinstance(value, bool) and type_ != "boolean"):

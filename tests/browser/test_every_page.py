@@ -18,7 +18,8 @@ _PARTS = """
     step_preview pipeline_figures test_lm_profile sign_out static sign_in answer
     docs_document document history metrics module_of_node publish restore router_pin
     router_reset router_settings run_lines search search_docs import_program saved
-    saved_version set_budget several value version
+    saved_version set_budget several value version response_cache clear_response_cache
+    check_option
 """  # a version looks as a revision does
 PARTS = set(_PARTS.split())
 ADMIN = ("/admin/", "/admin/pipelines/signature/", "/admin/pipelines/signatureversion/add/")

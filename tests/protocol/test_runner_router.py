@@ -121,7 +121,7 @@ def agent_of(world: World, **config: Any) -> str:
         name="ReAct",
         doc="Reasons and acts.",
         takes=("signature", "tools"),
-        options={"properties": {"max_iters": {"type": "integer", "default": 20}}},
+        options={"properties": {"max_iters": {"type": "integer", "minimum": 1, "default": 20}}},
     )
     note_modules(ready=Ready(protocol=1, format="json", modules=(react,)))
     return reverse("runner:module_of_node", args=[pipeline.pk, "agent"])
@@ -130,13 +130,18 @@ def agent_of(world: World, **config: Any) -> str:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({}, "integer, 20 if not set"),
+        ({}, 'placeholder="20"'),
+        ({"options": {"max_iters": 7}}, 'value="7"'),
         ({}, ">search</code>"),
         (
             {"options": {"max_iters": "x"}},
-            "Option &#x27;max_iters&#x27; of ReAct is a value of type",
+            "It is a value of type integer, not &#x27;x&#x27;.",
         ),
-        ({"options": {"iters": 1}}, "ReAct has no option &#x27;iters&#x27;. Options: max_iters."),
+        (
+            {"options": {"iters": 1}},
+            "ReAct has no option &#x27;iters&#x27;. Empty it to remove it.",
+        ),
+        ({"module": "Unheard"}, 'data-field="options" data-widget="json"'),
         ({"module": "Unheard"}, "The installed DSPy has no such module. It has: ReAct."),
     ],
 )
@@ -144,6 +149,28 @@ def test_the_inspector_says_what_a_module_takes(world: World, config: Any, said:
     address = agent_of(world, **config)
     assert said in client_of(world, "viewer").get(address).content.decode()
     assert client_of(world, "outsider").get(address).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("max_iters", "5", 'data-value="5"'),
+        ("max_iters", " ", "data-valid>"),
+        ("max_iters", "5.5", "use a whole number"),
+        ("max_iters", "0", "Not saved: it is at least 1, not 0."),
+        ("iters", "5", "ReAct has no option &#x27;iters&#x27;"),
+        ("iters", "", "data-valid>"),
+    ],
+)
+def test_an_option_is_checked_while_it_is_typed(
+    world: World, option: str, text: str, said: str
+) -> None:
+    address = agent_of(world) + "check/"
+    typed = {"part": "options", "field": option, "value": text}
+    assert said in client_of(world, "viewer").post(address, typed).text
+    assert client_of(world, "outsider").post(address, typed).status_code == 404
+    elsewhere = {**typed, "part": "policy"}
+    assert client_of(world, "viewer").post(address, elsewhere).status_code == 404
 
 
 def test_the_modules_of_the_installed_dspy_are_shown(world: World) -> None:

@@ -91,7 +91,7 @@ class Editor {
         else if (what === "remove") this.nodes.remove();
         else this.nodes.duplicate();
       },
-      (node, part, field) => this.base.nodes.find((each) => each.id === node)?.[part][field],
+      (node, part, field) => this.shown().nodes.find((each) => each.id === node)?.[part][field],
     );
     this.palette = new Palette(
       this.first.kinds,

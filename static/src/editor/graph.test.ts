@@ -33,6 +33,16 @@ test("what the page has already is not done again", () => {
   assert.equal(after.nodes[0]?.x, 9);
 });
 
+test("a field that is set is there at once, and without a value it is gone", () => {
+  const now = { ...empty, nodes: [editorNode("a", { config: { k: 1, other: 2 } }), editorNode("b")] };
+  const set: Operation[] = [
+    { op: "set_config", node: "a", field: "k" },
+    { op: "set_policy", node: "a", field: "timeout", value: 9 },
+  ];
+  const [a, b] = caughtUp(now, caught(2, set), 0, kinds).nodes;
+  assert.deepEqual([a?.config, a?.policy, b], [{ other: 2 }, { timeout: 9 }, now.nodes[1]]);
+});
+
 test("a removed node goes with what lies in it", () => {
   const boxed = { ...empty, nodes: [editorNode("box", { container: true }), editorNode("in", { parent: "box" })] };
   assert.deepEqual(caughtUp(boxed, caught(1, [{ op: "remove_node", node: "box" }]), 0, kinds).nodes, []);

@@ -51,10 +51,22 @@ export function after(graph: EditorGraph, operation: Operation, kinds: Kinds): E
     case "disconnect":
       return { ...graph, edges: graph.edges.filter((edge) => !same(edge, operation)) };
     case "set_config":
-    case "set_policy":
+    case "set_policy": {
+      const set = (node: EditorNode) => withField(node, operation);
+      return { ...graph, nodes: graph.nodes.map((node) => (node.id === operation.node ? set(node) : node)) };
+    }
     case "describe":
       return graph;
   }
+}
+
+function withField(
+  node: EditorNode,
+  { op, field, value }: Extract<Operation, { op: "set_config" | "set_policy" }>,
+): EditorNode {
+  const part = op === "set_config" ? "config" : "policy";
+  const { [field]: _, ...rest } = node[part];
+  return { ...node, [part]: value === undefined ? rest : { ...rest, [field]: value } };
 }
 
 /** The graph after an answer: the operation, then the server's own picture of the nodes. */

@@ -22,10 +22,13 @@ const CHECK_AFTER = 120;
 const SAVE_AFTER = 500;
 
 type Part = "config" | "policy";
+type Values = Record<string, Json>;
 
+/** `inside`: the field of the config that the value is in, under `name`; else the value is the field. */
 interface Field {
   element: HTMLElement;
   part: Part;
+  inside?: string;
   name: string;
   widget: string;
 }
@@ -184,7 +187,7 @@ export class Inspector {
   }
 
   private check(field: Field): void {
-    const key = `${field.part}/${field.name}`;
+    const key = keyOf(field);
     const node = this.node;
     if (!node) return;
     this.saving.delete(key);
@@ -201,9 +204,10 @@ export class Inspector {
   }
 
   private ask(node: string, field: Field): Promise<void> {
-    const values = { part: field.part, field: field.name, value: textOf(field) };
+    const values = { part: field.inside ?? field.part, field: field.name, value: textOf(field) };
     const said = field.element.querySelector(".said");
-    return htmx().ajax("POST", forNode(this.addresses.check, node), {
+    const own = field.element.closest<HTMLElement>("[data-option-check]")?.dataset.optionCheck;
+    return htmx().ajax("POST", own ?? forNode(this.addresses.check, node), {
       source: field.element,
       target: said,
       swap: "innerHTML",
@@ -221,13 +225,16 @@ export class Inspector {
     }
     box?.removeAttribute("aria-invalid");
     const op = field.part === "policy" ? "set_policy" : "set_config";
-    const operation: Operation = { op, node, field: field.name };
+    const written = field.inside ?? field.name;
     const value = said.dataset.value;
-    if (value !== undefined) operation.value = JSON.parse(value) as Json;
+    const typed = value === undefined ? undefined : (JSON.parse(value) as Json);
     this.later(key, () => {
-      const before = this.stored(node, field.part, field.name);
-      const same = JSON.stringify(before) === JSON.stringify(operation.value);
-      if (!same) this.edit(operation, this.stale.get(key));
+      const operation: Operation = { op, node, field: written };
+      const before = this.stored(node, field.part, written);
+      const after = field.inside === undefined ? typed : placed(before, field.name, typed);
+      if (after !== undefined) operation.value = after;
+      const same = JSON.stringify(before) === JSON.stringify(after);
+      if (!same) this.edit(operation, this.stale.get(`${field.part}/${written}`));
     });
   }
 
@@ -288,8 +295,22 @@ export function keysOf(operation: Operation, shown: string | null): string[] {
 function fieldOf(target: Element): Field | null {
   const element = target.closest<HTMLElement>("[data-field]");
   if (!element) return null;
-  const { part, field = "", widget = "" } = element.dataset;
-  return { element, part: part === "policy" ? "policy" : "config", name: field, widget };
+  const { part = "", field = "", widget = "" } = element.dataset;
+  if (part === "config" || part === "policy") return { element, part, name: field, widget };
+  return { element, part: "config", inside: part, name: field, widget };
+}
+
+function keyOf({ part, inside, name }: Field): string {
+  return [part, inside, name].filter((each) => each !== undefined).join("/");
+}
+
+/** The object with one value changed or, without one, taken away; nothing when none is left. */
+export function placed(whole: Json | undefined, name: string, value: Json | undefined): Json | undefined {
+  const before = whole && typeof whole === "object" && !Array.isArray(whole) ? whole : {};
+  const rest = Object.entries(before).filter(([key]) => key !== name || value !== undefined);
+  const after: Values = Object.fromEntries(rest);
+  if (value !== undefined) after[name] = value;
+  return Object.keys(after).length ? after : undefined;
 }
 
 /** What stands in a field, as one text. */
