@@ -5,6 +5,7 @@ from django.urls import path
 from runner.views import (
     answers,
     collections,
+    doctor,
     dspy_modules,
     lm_profiles,
     metrics,
@@ -44,6 +45,7 @@ urlpatterns = [
     ),
     path("collections/<uuid:pk>/search/", collections.search, name="search"),
     path("workers/", workers.workers, name="workers"),
+    path("doctor/", doctor.doctor, name="doctor"),
     path("router/", router.router, name="router"),
     path("router/settings/", router.settings, name="router_settings"),
     path("router/<uuid:pk>/pin/", router.pin, name="router_pin"),

@@ -6,6 +6,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from pipelines.permissions import Action, can
 from pipelines.views.requests import person
 from runner.engine.events import RunStatus
 from runner.models import FINAL, Run
@@ -29,4 +30,8 @@ def workers(request: HttpRequest) -> HttpResponse:
         if status not in FINAL
     ]
     part = "#waiting" if request.GET.get("part") == "waiting" else ""
-    return render(request, f"runner/workers.html{part}", {"waiting": waiting})
+    return render(
+        request,
+        f"runner/workers.html{part}",
+        {"waiting": waiting, "may_administer": can(person(request), Action.ADMINISTER, None)},
+    )

@@ -46,7 +46,7 @@ def pages(server: Server, browser: Browser, signed_in: Any) -> dict[str, str]:
         **{"collections": "/collections/", "lm_profiles": "/lm-profiles/", "runs": "/runs/"},
         **{"workers": "/workers/", "editor": editor, "run": run_of(page)},
         **{"docs": "/collections/docs/", "revision": f"{editor}revisions/0/"},
-        **{name: reverse(f"runner:{name}") for name in ("router", "dspy_modules")},
+        **{name: reverse(f"runner:{name}") for name in ("router", "dspy_modules", "doctor")},
         "signature": made(context, "/signatures/new/", name="Every page"),
         "collection": made(context, "/collections/new/", name="Every page"),
         "lm_profile": made(context, "/lm-profiles/new/", name="every-page", adapter="scripted"),

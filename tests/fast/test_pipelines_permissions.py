@@ -24,7 +24,16 @@ from pipelines.models import (
     Signature,
     SignatureVersion,
 )
-from pipelines.permissions import ALLOWED_TO, EVERYBODY, STAFF, Action, allowed, can, get_or_404
+from pipelines.permissions import (
+    ALLOWED_TO,
+    EVERYBODY,
+    STAFF,
+    Action,
+    allowed,
+    can,
+    get_or_404,
+    require,
+)
 from pipelines.services import DocumentText
 from runner.bridge.tools import REGISTERED, HostTool
 from runner.models import RouterSubject
@@ -271,6 +280,7 @@ def calls(who: People, user: Any) -> dict[Action, Any]:
             ),
             user=user,
         ),
+        Action.ADMINISTER: lambda: require(user, Action.ADMINISTER, None),
         Action.ALLOW_TOOLS: lambda: allow_tool(pipeline=pipeline, user=user, name=TOOL.name),
         Action.MANAGE_PROJECT: lambda: services.delete_project(**parts),
     }
