@@ -17,9 +17,9 @@ from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, NotAllowed, can, require
 from pipelines.services import resolve_references
 from pipelines.services.references import names_in
-from runner.engine.execute import Tally
 from runner.engine.partial import PartialRun, concerned
 from runner.engine.router import RouterSettings
+from runner.engine.tally import Tally
 from runner.engine.waits import Answer
 from runner.host import InvalidPipeline
 from runner.lm.budget import Budget as BudgetValue

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from pipelines.graph.graph import Backend
 from pipelines.graph.kinds.approve import VALUE, Approve
 from runner.engine.attempts import Attempts, Outputs, in_time
@@ -33,35 +35,12 @@ from runner.engine.router import Router
 from runner.engine.step_store import PINNED, Taken
 from runner.engine.stopping import StoppedByUser
 from runner.engine.stops import Parked, StepStopped, first_error, stop_for
+from runner.engine.tally import Tally
 from runner.engine.tool_steps import ToolSteps
 from runner.engine.waits import RunControl, answered
 
 REST = 0.05
 """Seconds after which a run that only waits for people gives its place up."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """Tokens and US dollars that LM calls reported."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float = 0.0
-    lm_calls: int = 0
-
-    def add(self, usage: Mapping[str, Any]) -> None:
-        self.input_tokens += usage["input_tokens"]
-        self.output_tokens += usage["output_tokens"]
-        self.cost += usage["cost"]
-        self.lm_calls += 1
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cost": self.cost,
-            "lm_calls": self.lm_calls,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +272,7 @@ class Execution:
         self, step: PlannedStep, path: str, inputs: dict[str, Any], known: Identity | None
     ) -> Outputs:
         self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, inputs=inputs)
-        started = self.loop.time()
+        started, before = self.loop.time(), len(self.errors)
         self.busy += 1
         try:
             try:
@@ -306,7 +285,8 @@ class Execution:
             except Exception as error:
                 outputs = self._failed(step, path, error, self.loop.time() - started)
             else:
-                identity = known.on(backend) if known else ""
+                whole = known is not None and not self._failed_within(path, before)
+                identity = known.on(backend) if known and whole else ""
                 self._succeeded(path, outputs, self.loop.time() - started, identity)
             await self.journal.commit()
         finally:
@@ -314,6 +294,11 @@ class Execution:
             if self.control.asks:
                 self.rest_soon()
         return outputs
+
+    def _failed_within(self, path: str, before: int) -> bool:
+        """Whether what a container gives lacks what failed in it, and was let fail."""
+        inside = (f"{path}/", f"{path}[")
+        return any(error["step"].startswith(inside) for error in self.errors[before:])
 
     def _succeeded(
         self, path: str, outputs: Outputs, seconds: float, identity: str, taken_from: str = ""
@@ -335,6 +320,8 @@ class Execution:
         failure = stop.failure
         tally = self.tallies.pop(path, None)
         stopped = failure.code == StoppedByUser.code  # the step, or what it could not do without
+        if stopped:
+            failure = msgspec.structs.replace(failure, traceback="")  # it explains nothing
         self.emit(
             EventType.STEP_CANCELLED if stopped else EventType.STEP_FAILED,
             path,

@@ -61,4 +61,4 @@ class Stops:
 
     def _error(self, path: str) -> StoppedByUser:
         by = self.asked[path]
-        return StoppedByUser(f"'{path}' was stopped{f' by {by}' if by else ''}.", by=by)
+        return StoppedByUser(f"Stopped by {by}." if by else "", by=by)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from runner.engine.errors import Failure
 from runner.engine.events import Event, EventType, RunStatus, StepStatus
-from runner.engine.execute import Tally
+from runner.engine.tally import Tally
 from runner.models import FINAL
 from runner.recorder.payload import Payload, json_text
 from runner.recorder.rows import Row, moment

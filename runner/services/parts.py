@@ -1,6 +1,7 @@
 """Runs of a part of a pipeline: what a person pins, and what a step is given that is run alone."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -90,23 +91,14 @@ def inputs_of_step(
 ) -> dict[str, Any]:
     """What a step is given that is run alone: what was edited, else pinned, else given to the pipeline,
     else recorded last. Raises InvalidInput that names each input nobody has a value for."""
-    ports = step_inputs(graph, wish.node)
-    if unknown := edited.keys() - {port.name for port, _ in ports}:
+    known = known_inputs(pipeline=pipeline, graph=graph, wish=wish, given=given)
+    if unknown := edited.keys() - {each.port.name for each in known}:
         raise InvalidInput(f"'{wish.node}' has no input '{min(unknown)}'.")
-    last = _Last(pipeline, graph, wish, given)
-    values: dict[str, Any] = {}
-    missing: list[str] = []
-    for port, sources in ports:
-        if port.name in edited:
-            values[port.name] = edited[port.name]
-            continue
-        found = [value for source in sources if (value := last.value(*source)) is not _NOTHING]
-        if port.many and sources:
-            values[port.name] = found
-        elif found:
-            values[port.name] = found[0]
-        elif port.required:
-            missing.append(_missing(port, sources))
+    values = {each.port.name: each.value for each in known if each.is_known}
+    values |= edited
+    missing = [
+        _missing(each) for each in known if each.port.required and each.port.name not in values
+    ]
     if missing:
         raise InvalidInput(
             f"'{wish.node}' can't run alone: {'; '.join(missing)}. Run to here first, or type the value."
@@ -114,7 +106,31 @@ def inputs_of_step(
     return values
 
 
-_NOTHING = object()
+_NOTHING: Any = object()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownInput:
+    """An input of a step, the nodes that feed it, and the value that it has without being edited."""
+
+    port: Port
+    sources: tuple[tuple[str, str], ...]
+    value: Any = _NOTHING
+
+    @property
+    def is_known(self) -> bool:
+        return self.value is not _NOTHING
+
+
+def known_inputs(
+    *, pipeline: Pipeline, graph: Graph, wish: PartialRun, given: Mapping[str, Any]
+) -> list[KnownInput]:
+    """What a step would be given that is run alone now."""
+    last = _Last(pipeline, graph, wish, given)
+    return [
+        KnownInput(port=port, sources=sources, value=last.at(port, sources))
+        for port, sources in step_inputs(graph, wish.node)
+    ]
 
 
 class _Last:
@@ -130,7 +146,14 @@ class _Last:
         self._runs = list(rows.order_by("-created_at").values_list("pk", flat=True)[:LOOKED_AT])
         self._outputs: dict[str, Mapping[str, Any]] = {}
 
-    def value(self, node: str, port: str) -> Any:
+    def at(self, port: Port, sources: tuple[tuple[str, str], ...]) -> Any:
+        """The value of an input that these outputs feed."""
+        found = [value for source in sources if (value := self._value(*source)) is not _NOTHING]
+        if port.many and sources:
+            return found
+        return found[0] if found else _NOTHING
+
+    def _value(self, node: str, port: str) -> Any:
         if node not in self._outputs:
             self._outputs[node] = self._of(node)
         return self._outputs[node].get(port, _NOTHING)
@@ -160,11 +183,12 @@ class _Last:
         return found
 
 
-def _missing(port: Port, sources: tuple[tuple[str, str], ...]) -> str:
-    if not sources:
-        return f"nothing is joined to its input '{port.name}'"
-    names = ", ".join(f"'{node}'" for node, _ in sources)
-    return f"its input '{port.name}' has no value, as {names} has given none yet"
+def _missing(each: KnownInput) -> str:
+    name = each.port.name
+    if not each.sources:
+        return f"nothing is joined to its input '{name}'"
+    names = ", ".join(f"'{node}'" for node, _ in each.sources)
+    return f"its input '{name}' has no value, as {names} has given none yet"
 
 
 def _check_pinnable(graph: Graph, node_id: str) -> None:

@@ -40,6 +40,7 @@ _MENDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "timeout": ("Raise the step's timeout, or give it retries.", None),
     "code_timeout": ("The model's code did not end. Run it again, or tell it what to avoid.", None),
     "interpreter_failed": ("The sandbox ended. Run it again; code may take half a gigabyte.", None),
+    "deadline": ("Run it again with more time.", None),
     "operation_not_found": ("Set the step's backend to auto.", None),
     "worker_lost": ("Run it again. If it happens again, the module ends its process.", _WORKERS),
     "pool_busy": ("Run fewer steps at once, or make the pool larger.", _WORKERS),

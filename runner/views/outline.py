@@ -1,14 +1,14 @@
 """What a version's graph gives to every page of its runs: the order in which its nodes are read, their
 places in the small graph, titles and kinds. Versions never change, so it is made once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from pipelines.graph.graph import Graph, GraphError, Node
+from pipelines.graph.graph import Graph, GraphError, Node, Port
 from pipelines.graph.ports import node_ports
 from pipelines.models import PipelineVersion
 from pipelines.views.canvas_graph import title_of as node_title
@@ -83,19 +83,32 @@ class Outline:
         return title if index < 0 else f"{title} {index + 1}"
 
 
-def live_outline(outline: Outline) -> dict[str, Any]:
-    """What a page has to know to show a run while it goes on: JSON."""
+def live_outline(
+    outline: Outline,
+    part: Collection[str] | None = None,
+    results: Iterable[Port] | None = None,
+) -> dict[str, Any]:
+    """What a page has to know to show a run while it goes on: JSON. `part` names the nodes that take
+    part, where not all do; `results` are the ports of the step that the run is for."""
     return {
         "titles": {node.id: node.title for node in outline.nodes.values()},
         "order": list(outline.nodes),
-        "steps": [node.id for node in outline.steps],
-        "outputs": [
-            {"name": name, "title": output.title, "after": _after(outline, source)}
-            for output in [outline.of_kind("output")]
-            if output
-            for name, source in output.fed_by
-        ],
+        "steps": [node.id for node in outline.steps if part is None or node.id in part],
+        "part": None if part is None else sorted(part),
+        "outputs": [{"name": port.name, "title": "Result", "after": ""} for port in results]
+        if results is not None
+        else _outputs(outline),
     }
+
+
+def _outputs(outline: Outline) -> list[dict[str, str]]:
+    output = outline.of_kind("output")
+    if output is None:
+        return []
+    return [
+        {"name": name, "title": output.title, "after": _after(outline, source)}
+        for name, source in output.fed_by
+    ]
 
 
 def _after(outline: Outline, source: str) -> str:

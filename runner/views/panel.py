@@ -15,16 +15,18 @@ from django.views.decorators.http import require_POST, require_safe
 
 from pipelines.graph.graph import Graph, GraphError, Port
 from pipelines.graph.ports import node_ports
-from pipelines.models import Pipeline
-from pipelines.models.errors import PipelinesError
+from pipelines.models import Person, Pipeline
+from pipelines.models.errors import InvalidInput, PipelinesError
 from pipelines.permissions import Action, can, get_or_404
+from pipelines.views.canvas_graph import title_of
 from pipelines.views.requests import body_json, person
 from runner.engine.errors import RunnerError
 from runner.host import InvalidPipeline
-from runner.models import Run
-from runner.services import start_run
+from runner.models import PinnedOutput, Run
+from runner.services import pins_of, read_partial, start_run
 from runner.views import figures
 from runner.views.outline import live_outline, outline_of
+from runner.views.part_words import nodes_in, result_ports
 
 PREFIX = "input-"
 PREFILLED = 20_000
@@ -54,9 +56,10 @@ def panel(request: HttpRequest, pk: UUID) -> HttpResponse:
         "pipeline": pipeline,
         "fields": _fields(given(pipeline.draft.graph), last.inputs if last else {}),
         "may_run": can(user, Action.RUN, pipeline) and not pipeline.archived,
+        "pins": _pins(pipeline, user),
     }
     if last and (not last.is_final or last.created_at > pipeline.updated_at):
-        context |= _followed(last)  # what goes on, or what the draft as it stands has given
+        context |= followed(last)  # what goes on, or what the draft as it stands has given
     return render(request, "runner/panel.html", context)
 
 
@@ -64,29 +67,39 @@ def panel(request: HttpRequest, pk: UUID) -> HttpResponse:
 def start(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Run the draft as it is now: with {inputs} as JSON, or with the fields of the panel's form.
 
-    A form is answered with the panel's part that follows the run.
+    JSON may have `part` ({mode, node, base, pins}), `edited` (inputs of a step that is run alone) and
+    `timeout` (seconds); the form has `part-mode`, `part-node` and `timeout`, and what its person has
+    pinned. A form is answered with the panel's part that follows the run.
     """
     pipeline = _pipeline(request, pk, Action.RUN)
     as_json = request.content_type == "application/json"
-    inputs = _json_inputs(request) if as_json else _form_inputs(request, pipeline.draft.graph)
     try:
-        run = start_run(user=person(request), pipeline=pipeline, inputs=inputs)
+        asked = _json_asked(request) if as_json else _form_asked(request, pipeline)
+        run = start_run(user=person(request), pipeline=pipeline, **asked)
     except (GraphError, PipelinesError, RunnerError) as error:
-        said = _messages(error)
+        said = messages_of(error)
         if as_json:
             return JsonResponse({"code": error.code, "messages": said}, status=422)
         return render(request, "runner/panel.html#refused", {"messages_": said}, status=422)
     url = reverse("runner:run", args=[run.pk])
     if as_json:
         return JsonResponse({"run": str(run.pk), "url": url}, status=201)
-    return render(request, "runner/panel.html#started", _followed(run))
+    return render(request, "runner/panel.html#started", followed(run))
 
 
-def _followed(run: Run) -> dict[str, Any]:
+def _pins(pipeline: Pipeline, user: Person) -> list[tuple[str, str]]:
+    """The nodes whose outputs this person has pinned: id and title."""
+    nodes = pipeline.draft.graph.nodes
+    mine = PinnedOutput.objects.filter(pipeline=pipeline, author=user.pk)
+    pinned = mine.values_list("node", flat=True) if user.pk else []
+    return [(node, title_of(nodes[node])) for node in pinned if node in nodes]
+
+
+def followed(run: Run) -> dict[str, Any]:
     return {
         "run": run,
         "short": figures.short_id(run.pk),
-        "outline": live_outline(outline_of(run.version)),
+        "outline": live_outline(outline_of(run.version), nodes_in(run), result_ports(run)),
         "outline_id": f"outline-{run.pk}",
     }
 
@@ -123,21 +136,49 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _json_inputs(request: HttpRequest) -> dict[str, Any]:
-    inputs = body_json(request).get("inputs", {})
-    if not isinstance(inputs, dict):
-        raise BadRequest("inputs is a JSON object.")
-    return inputs
+def _json_asked(request: HttpRequest) -> dict[str, Any]:
+    body = body_json(request)
+    objects = {name: body.get(name, {}) for name in ("inputs", "edited", "part")}
+    for name, value in objects.items():
+        if not isinstance(value, dict):
+            raise BadRequest(f"{name} is a JSON object.")
+    return {
+        "inputs": objects["inputs"],
+        "edited": objects["edited"],
+        "part": read_partial(objects["part"]) if objects["part"] else None,
+        "timeout": _seconds(body.get("timeout")),
+    }
+
+
+def _form_asked(request: HttpRequest, pipeline: Pipeline) -> dict[str, Any]:
+    mode, part = request.POST.get("part-mode", ""), None
+    if mode:
+        pins = pins_of(pipeline, person(request))
+        part = read_partial({"mode": mode, "node": request.POST.get("part-node", ""), "pins": pins})
+    return {
+        "inputs": _form_inputs(request, pipeline.draft.graph),
+        "part": part,
+        "timeout": _seconds(request.POST.get("timeout", "").strip() or None),
+    }
+
+
+def _seconds(typed: Any) -> float | None:
+    if typed is None:
+        return None
+    try:
+        return float(typed)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"A timeout is a number of seconds, not {typed!r:.100}.") from None
 
 
 def _form_inputs(request: HttpRequest, graph: Graph) -> dict[str, Any]:
     """What was typed, as values. An empty field is no value."""
     typed = {port.name: request.POST.get(PREFIX + port.name, "") for port in given(graph)}
     types = {port.name: port.type for port in given(graph)}
-    return {name: _value(text, types[name]) for name, text in typed.items() if text.strip()}
+    return {name: value_of(text, types[name]) for name, text in typed.items() if text.strip()}
 
 
-def _value(text: str, type_: str) -> Any:
+def value_of(text: str, type_: str) -> Any:
     """Text stays text; the rest is JSON. What is neither goes on as text, and is refused by its type."""
     text = text.replace("\r\n", "\n")
     if type_ == "str":
@@ -148,7 +189,7 @@ def _value(text: str, type_: str) -> Any:
         return text
 
 
-def _messages(error: Exception) -> list[str]:
+def messages_of(error: Exception) -> list[str]:
     if isinstance(error, InvalidPipeline):
         return [str(problem) for problem in error.problems]
     return [str(error)]

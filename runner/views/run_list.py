@@ -27,6 +27,7 @@ from runner.engine.events import RunStatus
 from runner.models import FINAL, Run
 from runner.services import cancel_run
 from runner.views import figures
+from runner.views.part_words import part_words
 from runner.views.repeating import start_again
 
 PAGE = 25
@@ -175,6 +176,7 @@ def line(run: Run) -> dict[str, Any]:
         "duration": figures.seconds(figures.between(run.started_at, end)),
         "tokens": figures.tokens(run.input_tokens + run.output_tokens),
         "cost": figures.cost(run.cost),
+        "part": part_words(run),
     }
 
 

@@ -18,11 +18,12 @@ from runner.engine.errors import RunnerError
 from runner.live import since as read_since
 from runner.live.reading import as_json
 from runner.models import Event, Run, Step
-from runner.services import cancel_run, resume_run
+from runner.services import cancel_run, read_partial, resume_run, stop_step
 from runner.views import figures
 from runner.views.event_lines import event_lines
 from runner.views.mends import mend_of
 from runner.views.outline import live_outline, outline_of
+from runner.views.part_words import nodes_in
 from runner.views.repeating import start_again
 from runner.views.run_list import line
 from runner.views.step_detail import default_path, step_context
@@ -72,6 +73,7 @@ def _head(request: HttpRequest, found: Run) -> dict[str, Any]:
         "started": found.started_at,
         "retries": retries,
         "mend": mend_of(found.failure_code, found),
+        "taken_count": Step.objects.filter(run=found).exclude(taken_from="").count(),
     }
 
 
@@ -95,7 +97,7 @@ def _beside(request: HttpRequest, found: Run, timeline: Timeline) -> dict[str, A
     path = asked or (default_path(found, steps) if settled else "")
     context = step_context(found, path) if path else None
     return {
-        "outline": live_outline(outline),
+        "outline": live_outline(outline, nodes_in(found)),
         "step_asked": bool(asked),
         "detail": context,
         "traceback": traceback_for(request, found, context) if context else "",
@@ -136,6 +138,20 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 @require_POST
+def stop(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Stop the step or the map's item at `path`. What shows the run hears of it by itself."""
+    found = _run(request, pk, Action.RUN)
+    try:
+        stop_step(run=found, user=person(request), path=request.POST.get("path", ""))
+    except PipelinesError as error:
+        if "HX-Request" not in request.headers:
+            return JsonResponse({"code": error.code, "messages": [str(error)]}, status=422)
+        messages.error(request, str(error))
+        return go_to(reverse("runner:run", args=[pk]))
+    return HttpResponse(status=204)
+
+
+@require_POST
 def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = _run(request, pk, Action.RUN)
     if not resume_run(run=found, user=person(request)):
@@ -146,10 +162,13 @@ def resume(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 def repeat(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """Run the same version with the same inputs again."""
+    """Run the same version with the same inputs again; with `mode` and `node`, that part of it, which
+    takes what this run recorded."""
     found = _run(request, pk, Action.RUN)
+    mode, node = request.GET.get("mode", ""), request.GET.get("node", "")
     try:
-        made = start_again(run=found, user=person(request))
+        part = read_partial({"mode": mode, "node": node, "base": str(pk)}) if mode else None
+        made = start_again(run=found, user=person(request), part=part)
     except (GraphError, PipelinesError, RunnerError) as error:
         messages.error(request, str(error))
         made = found

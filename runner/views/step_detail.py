@@ -13,6 +13,7 @@ from runner.views.call_figures import CACHE, WORTH_SAYING, CallFigures, calls_of
 from runner.views.event_lines import event_lines
 from runner.views.mends import mend_of
 from runner.views.outline import Outlined, node_and_index, outline_of
+from runner.views.part_words import taken_from
 from runner.views.timeline import figures_of, look_of
 from runner.views.values import Value, all_shown, event_value, run_values, shown
 
@@ -42,7 +43,8 @@ def detail_of(run: Run, found: Step) -> dict[str, Any]:
     node = outline.nodes.get(node_and_index(found.node)[0])
     calls = calls_of(run, [found]).get(found.path, [])
     look = look_of(found, calls)
-    failure = _last(events, EventType.STEP_FAILED).get("failure") or {}
+    failed = _last(events, EventType.STEP_FAILED) or _last(events, EventType.STEP_CANCELLED)
+    failure = failed.get("failure") or {}
     return {
         "step": found,
         "path": found.path,
@@ -55,6 +57,9 @@ def detail_of(run: Run, found: Step) -> dict[str, Any]:
         "inputs": all_shown(_last(events, EventType.STEP_STARTED).get("inputs"), "inputs"),
         "outputs": all_shown(_last(events, EventType.STEP_SUCCEEDED).get("outputs"), "outputs"),
         "asks": _asks(found, events),
+        "taken": taken_from(found),
+        "stops": _stops(found),
+        "again": _again(run, found),
         "failure": failure,
         "mend": mend_of(str(failure.get("code", "")), run),
         "raw_answer": _raw_answer(failure),
@@ -63,6 +68,29 @@ def detail_of(run: Run, found: Step) -> dict[str, Any]:
         "calls": [_call(event) for event in events if event.type == EventType.LM_CALL][:CALLS],
         "events": event_lines(run, events),
     }
+
+
+def _stops(found: Step) -> list[tuple[str, str]]:
+    """What can be stopped here: the step, and the item of a map that it is in. Path and words."""
+    if found.status not in (StepStatus.RUNNING, StepStatus.WAITING):
+        return []
+    outer = found.path.rpartition("/")[0]
+    container, index = node_and_index(outer.rpartition("/")[2])
+    way = outer.rpartition("[")[0]
+    rows = Step.objects.filter(run=found.run_id, path=way, kind="map") if index >= 0 else None
+    stops = [(found.path, "Stop this step")]
+    if container and rows is not None and rows.exists():
+        stops.append((outer, f"Stop item {index + 1}"))
+    return stops
+
+
+def _again(run: Run, found: Step) -> list[tuple[str, str]]:
+    """The parts of the pipeline that can be run again from here: mode and words."""
+    part = run.part
+    if not run.is_final or "/" in found.path or (part and part.mode == "only"):
+        return []
+    beyond = [] if part and part.mode == "to" else [("from", "Run from here")]
+    return [*beyond, ("to", "Run to here")]
 
 
 def _asks(found: Step, events: list[Event]) -> dict[str, Any] | None:

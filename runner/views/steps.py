@@ -1,5 +1,6 @@
 """One step of a run, in full; one of its values; and the last step of a node, for the editor."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,11 +9,11 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from pipelines.models import Pipeline
+from pipelines.models import Person, Pipeline
 from pipelines.permissions import Action, can, get_or_404
 from pipelines.views.requests import person
 from runner.engine.events import EventType
-from runner.models import Event, Run, Step
+from runner.models import Event, PinnedOutput, Run, Step
 from runner.recorder.payload import json_text
 from runner.views.outline import outline_of
 from runner.views.step_detail import default_path, detail_of, step_context
@@ -92,7 +93,13 @@ def _step_values(run: Run, path: str, side: str) -> dict[str, Any]:
 @never_cache
 def step_preview(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
     """What the node did in the pipeline's last run that reached it; nothing if there is none."""
-    pipeline = get_or_404(person(request), Action.VIEW, Pipeline, pk=pk)
+    return preview(request, get_or_404(person(request), Action.VIEW, Pipeline, pk=pk), node_id)
+
+
+def preview(
+    request: HttpRequest, pipeline: Pipeline, node_id: str, said: Sequence[str] = ()
+) -> HttpResponse:
+    """The Last result of a node, with what its person may do about it; `said` is what went wrong."""
     recent = Run.objects.filter(pipeline=pipeline).order_by("-created_at").values("pk")[:20]
     found = (
         Step.objects.filter(run__in=list(recent.values_list("pk", flat=True)), path=node_id)
@@ -102,8 +109,27 @@ def step_preview(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
     )
     if found is None:
         return HttpResponse("")
-    context = {"run": found.run, **detail_of(found.run, found)}
+    user = person(request)
+    context = {
+        "run": found.run,
+        **detail_of(found.run, found),
+        "pipeline": pipeline,
+        "node": node_id,
+        "said": said,
+        "may_pin": not pipeline.archived and can(user, Action.RUN, pipeline),
+        "pinned": _pinned(pipeline, user, found),
+    }
     return render(request, "runner/step_preview.html", context)
+
+
+def _pinned(pipeline: Pipeline, user: Person, step: Step) -> str:
+    """Whether this person has pinned the outputs of this step (`this`) or `other` ones of the node."""
+    if user.pk is None:
+        return ""
+    mine = PinnedOutput.objects.filter(pipeline=pipeline, author=user.pk, node=step.path).first()
+    if mine is None:
+        return ""
+    return "this" if mine.value == _step_values(step.run, step.path, "outputs") else "other"
 
 
 def _run(request: HttpRequest, pk: UUID) -> Run:

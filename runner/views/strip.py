@@ -7,6 +7,7 @@ from runner.models import Run, Step
 from runner.views import figures
 from runner.views.call_figures import CallFigures
 from runner.views.outline import Outline, Outlined, outline_of
+from runner.views.part_words import nodes_in, taken_words
 from runner.views.timeline import Timeline, look_of
 from runner.views.values import brief
 
@@ -53,7 +54,7 @@ class Strip:
 def strip_of(run: Run, timeline: Timeline) -> Strip:
     """No query: from what the timeline has read."""
     outline = outline_of(run.version)
-    columns = _columns(outline)
+    columns, part = _columns(outline), nodes_in(run)
     fullest = max(map(len, columns), default=1)
     apart = ROWS.get(fullest, PACKED)
     height = max(HEIGHT, (fullest - 1) * apart + NODE + MARGIN)
@@ -63,7 +64,9 @@ def strip_of(run: Run, timeline: Timeline) -> Strip:
         width = max(_width(node.title) for node in column)
         top = (height - (len(column) - 1) * apart - NODE) // 2
         for row, node in enumerate(column):
-            nodes[node.id] = _node(run, node, timeline, x, top + row * apart, width)
+            beside = part is not None and node.id not in part
+            made = _node(run, node, timeline, beside, x, top + row * apart, width)
+            nodes[node.id] = made
         x += width + APART
     return Strip(
         nodes=list(nodes.values()),
@@ -89,10 +92,15 @@ def _width(title: str) -> int:
     return round(min(max(len(title) * LETTER + GLYPH, NARROW), BROAD))
 
 
-def _node(run: Run, node: Outlined, timeline: Timeline, x: int, y: int, width: int) -> MiniNode:
+def _node(
+    run: Run, node: Outlined, timeline: Timeline, beside: bool, x: int, y: int, width: int
+) -> MiniNode:
+    """`beside`: it takes no part in the run."""
     step = timeline.steps.get(node.id)
     calls = timeline.calls.get(node.id, [])
-    if node.kind in ("input", "output"):
+    if beside:
+        glyph, second = "skipped", "Not in this run"
+    elif node.kind in ("input", "output"):
         glyph, second = _interface(run, node)
     elif step is None:
         glyph, second = ("skipped", "Not reached") if run.is_final else ("queued", "")
@@ -122,6 +130,8 @@ def _interface(run: Run, node: Outlined) -> tuple[str, str]:
 
 def _second(step: Step, calls: list[CallFigures], timeline: Timeline) -> str:
     """The line under the title: time, and the one thing that says most."""
+    if step.taken_from:
+        return taken_words(step)
     time = figures.seconds(step.seconds)
     lane = next((lane for lane in timeline.lanes if lane.path == step.path), None)
     count = step.input_tokens + step.output_tokens

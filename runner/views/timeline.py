@@ -13,6 +13,7 @@ from runner.models import Attempt, Run, Step
 from runner.views import figures
 from runner.views.call_figures import CACHE, WORTH_SAYING, CallFigures, all_from_cache, calls_of
 from runner.views.outline import Outline, Outlined, node_and_index, outline_of
+from runner.views.part_words import nodes_in, taken_words
 from runner.views.values import brief
 
 LANES = 500
@@ -181,7 +182,12 @@ class _Lanes:
         begun: dict[str, Lane | None] = {lane.path: lane for lane in self._level("", 0, critical)}
         if not begun and not self.run.started_at:
             return []
-        lanes = [begun.pop(node.id, None) or self._without_step(node) for node in self.outline.top]
+        part = nodes_in(self.run)
+        lanes = [
+            begun.pop(node.id, None) or self._without_step(node)
+            for node in self.outline.top
+            if part is None or node.id in part
+        ]
         return [*lanes, *filter(None, begun.values())]
 
     def _level(self, level: str, depth: int, critical: frozenset[str] = frozenset()) -> list[Lane]:
@@ -194,6 +200,7 @@ class _Lanes:
         calls = self.calls.get(step.path, [])
         look = look_of(step, calls)
         said = figures.seconds(step.seconds)
+        taken = taken_words(step)
         cached = " · from cache" if look == "cached" else ""
         lanes = self._within(step.path, depth + 1)
         return Lane(
@@ -203,7 +210,7 @@ class _Lanes:
             glyph=look,
             word=figures.GLYPH_WORDS.get(look, figures.WORDS[step.status]),
             figures=figures_of(step),
-            bar=self.scale.bar(step.started_at, step.finished_at, look, said + cached),
+            bar=self.scale.bar(step.started_at, step.finished_at, look, taken or said + cached),
             backend=step.backend if step.backend in ("native", "dspy") else "",
             critical=critical,
             subs=self._subs(step, calls),
@@ -303,7 +310,8 @@ class _Lanes:
 
 
 def look_of(step: Step, calls: list[CallFigures]) -> str:
-    return "cached" if all_from_cache(step, calls) else figures.GLYPHS[step.status]
+    cached = step.taken_from or all_from_cache(step, calls)
+    return "cached" if cached else figures.GLYPHS[step.status]
 
 
 def critical_path(outline: Outline, steps: list[Step]) -> frozenset[str]:
@@ -355,7 +363,9 @@ def _calls_said(calls: list[CallFigures]) -> str:
 
 
 def figures_of(step: Step) -> str:
-    """Time, tokens and cost, those that there are."""
+    """Time, tokens and cost, those that there are; or where its outputs are from."""
+    if step.taken_from:
+        return taken_words(step)
     count = step.input_tokens + step.output_tokens
     parts = [
         figures.seconds(step.seconds),

@@ -245,3 +245,19 @@ async def test_the_steps_taken_are_steps_that_succeeded_at_no_cost() -> None:
     step = result.steps["s0"]
     assert (step.status, step.seconds, step.usage) == (StepStatus.SUCCEEDED, 0.0, None)
     assert step.inputs == {"x": "a"}
+
+
+async def test_a_container_that_lacks_what_failed_in_it_is_never_taken() -> None:
+    def fails(call: Call) -> dict[str, Any]:
+        if call.inputs["x"] == "b" and broken:
+            raise RuntimeError("broken")
+        return {"y": "ok"}
+
+    broken, bench, items = [True], Bench(), {"items": ["a", "b"]}
+    graph = mapped().with_node(node("each", "map", item="x", on_item_error="continue"))
+    bench.work["work"] = fails
+    assert (await bench.run(graph, items)).steps["each"].outputs == {"y": ["ok", None]}
+    broken.clear()
+    result = await bench.run(graph, items, mode="from", node="after")
+    assert bench.ran == ["each[1]/work", "after"]
+    assert result.steps["each"].outputs == {"y": ["ok", "ok"]}

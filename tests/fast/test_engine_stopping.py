@@ -73,7 +73,7 @@ async def test_a_stopped_step_ends_the_run_as_stopped_with_its_reason() -> None:
     assert held.ended == ["s1"]
     assert (result.status, result.failed_step) == (RunStatus.CANCELLED, "s1")
     assert result.failure is not None and result.failure.code == "cancelled_by_user"
-    assert "stopped by ada" in result.failure.message
+    assert "Stopped by ada" in result.failure.message
     assert result.steps["s1"].status is StepStatus.CANCELLED
     assert result.steps["s1"].failure is not None
     assert "s2" not in result.steps

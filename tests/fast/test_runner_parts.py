@@ -270,7 +270,7 @@ async def test_a_step_is_stopped_at_once(world: World) -> None:
         "cancelled_by_user",
         "s1",
     )
-    assert "stopped by editor" in run.failure_message
+    assert "Stopped by editor" in run.failure_message
     step = await db(Step.objects.get, run=run, path="s1")
     assert (step.status, step.failure_code) == ("cancelled", "cancelled_by_user")
 

@@ -83,9 +83,10 @@ export class Commands {
       case "run":
         stage.emit("request-run", { mode: "run" });
         return true;
-      case "run-step": {
+      case "run-step":
+      case "run-from": {
         const node = focused ?? nodes[0];
-        if (node) stage.emit("request-run", { mode: "step", node });
+        if (node) stage.emit("request-run", { mode: action.do === "run-from" ? "from" : "step", node });
         return !!node;
       }
       case "add":

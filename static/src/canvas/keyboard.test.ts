@@ -23,6 +23,7 @@ const cases: Record<string, string | null> = {
   Enter: "open",
   "Ctrl+Enter": "run",
   "Shift+Enter": "run-step",
+  "Ctrl+Shift+Enter": "run-from",
   Delete: "remove",
   Backspace: "remove",
   Escape: "escape",

@@ -7,7 +7,7 @@ export type Action =
   | { do: "move"; way: Direction; by: "dots" | "snap" }
   | { do: "step"; by: 1 | -1 }
   | { do: "first" | "last" | "toggle" | "open" | "remove" | "all" | "escape" | "duplicate" }
-  | { do: "undo" | "redo" | "run" | "run-step" | "rename" | "connect" | "add" }
+  | { do: "undo" | "redo" | "run" | "run-step" | "run-from" | "rename" | "connect" | "add" }
   | { do: "fit" | "fit-selection" | "reset-zoom" | "zoom-in" | "zoom-out" };
 
 export interface Key {
@@ -58,6 +58,11 @@ const WITH_MOD: Record<string, Action> = {
   "-": { do: "zoom-out" },
 };
 
+const WITH_MOD_AND_SHIFT: Record<string, Action> = {
+  z: { do: "redo" },
+  Enter: { do: "run-from" },
+};
+
 const EDITS = new Set(["move", "remove", "duplicate", "undo", "redo", "rename", "connect", "add"]);
 
 /** What a key asks for, or null. Mod is Ctrl, and on a Mac also Cmd. */
@@ -72,7 +77,7 @@ export function actionOf(event: Key): Action | null {
   }
   if (key === "Tab") return mod ? null : { do: "step", by: event.shiftKey ? -1 : 1 };
   if (mod) {
-    if (event.shiftKey) return key === "z" ? { do: "redo" } : null;
+    if (event.shiftKey) return WITH_MOD_AND_SHIFT[key] ?? null;
     return WITH_MOD[key] ?? null;
   }
   if (event.shiftKey) {

@@ -107,7 +107,7 @@ export interface CanvasEvents {
   undo: null;
   redo: null;
   "request-add": { kind?: string; x: number; y: number; parent: string | null; near?: PortRef };
-  "request-run": { mode: "run" | "step"; node?: string };
+  "request-run": { mode: "run" | "step" | "from"; node?: string };
   "request-rename": { node: string };
   "request-tidy": { nodes: string[] };
   "request-copy": Selection & { cut: boolean; clipboard: DataTransfer | null };

@@ -16,6 +16,7 @@ import { keys } from "./keys";
 import { NodeEdits } from "./nodeedits";
 import { Palette } from "./palette";
 import { openTab, panels } from "./panels";
+import { isPart, Parts } from "./parts";
 import { handedOver, HistoryPanel, restore, titleOf, type PastRef } from "./past";
 import { showProblems } from "./problems";
 import { missingInput, RunButton, sayMissing } from "./runbutton";
@@ -61,6 +62,16 @@ class Editor {
     selected: () => this.selected,
     edit: (operation) => this.edit(operation),
     undo: () => this.history.undo(),
+  });
+  private readonly parts = new Parts({
+    canvas: this.canvas,
+    inputs: this.page.dataset.stepInputs ?? "",
+    nodes: () => this.shown().nodes,
+    selected: () => this.selected[0] ?? this.inspector.node,
+    rest: () => this.rest(),
+    rename: (node) => void this.rename(node),
+    duplicate: () => this.nodes.duplicate(),
+    remove: () => this.nodes.remove(),
   });
   private readonly history: History;
   private readonly inspector: Inspector;
@@ -134,6 +145,7 @@ class Editor {
     if (restored) this.restored(restored.id, restored.title);
     document.addEventListener("published", (event) => this.published(event as CustomEvent));
     document.addEventListener("program-imported", (event) => this.imported(event as CustomEvent));
+    this.parts.start(); // before what holds a run back: that sends it again by itself
     afterSaving({ rest: () => this.rest(), stops: (source) => this.lacksInput(source) });
   }
 
@@ -150,7 +162,11 @@ class Editor {
       wanted.kind ? this.palette.choose(wanted.kind, wanted) : this.palette.ask(wanted),
     );
     this.on("request-rename", ({ node }) => void this.rename(node));
-    this.on("request-run", () => this.run());
+    this.on("request-run", ({ mode, node }) => {
+      if (mode === "run") return this.run();
+      this.inspector.flush();
+      this.parts.run(mode === "step" ? "only" : "from", node ?? null);
+    });
     this.on("request-tidy", ({ nodes }) => this.nodes.tidy(nodes));
     this.on("request-duplicate", ({ nodes, dx, dy }) => this.nodes.duplicate(nodes, dx, dy));
     this.on("request-paste", ({ text, x, y, parent }) => this.nodes.paste(text, { at: { x, y }, parent }));
@@ -177,6 +193,10 @@ class Editor {
     const all: (Command & { edits?: boolean })[] = [
       { title: "Add a node", keys: "A", does: () => this.ask(), edits: true },
       { title: "Run", keys: "Ctrl ↵", does: () => this.run() },
+      { title: "Run from here", keys: "⇧ Ctrl ↵", does: () => this.parts.run("from") },
+      { title: "Run to here", keys: "", does: () => this.parts.run("to") },
+      { title: "Run this step", keys: "⇧ ↵", does: () => this.parts.run("only") },
+      { title: "Edit inputs and run this step", keys: "", does: () => this.parts.run("edited") },
       { title: "Stop the run", keys: "", does: pressed("stop") },
       { title: "Publish", keys: "", does: pressed("publish"), edits: true },
       { title: "Import a DSPy program", keys: "", does: pressed("import-program"), edits: true },
@@ -272,7 +292,7 @@ class Editor {
 
   /** A run that lacks an input does not leave. */
   private lacksInput(source: HTMLElement): boolean {
-    const missing = source.id === "run-form" ? missingInput(this.shown().nodes) : null;
+    const missing = source.id === "run-form" && !isPart() ? missingInput(this.shown().nodes) : null;
     if (!missing) return false;
     openTab("run");
     sayMissing(missing);

@@ -4,7 +4,8 @@
 import type { StepPatch } from "../canvas/types";
 import type { Canvas, EditorNode } from "./types";
 
-export function began(canvas: Canvas, nodes: EditorNode[]): void {
+export function began(canvas: Canvas, all: EditorNode[]): void {
+  const nodes = taking(all);
   const patches = states(nodes, (node) => (isOuter(node, "input") ? "succeeded" : "queued"));
   const boxes = document.querySelectorAll<HTMLInputElement>("#run-form [name^=input-]");
   const given = [...boxes].reduce((sum, box) => sum + box.value.length, 0);
@@ -14,9 +15,16 @@ export function began(canvas: Canvas, nodes: EditorNode[]): void {
 }
 
 export function ended(canvas: Canvas, nodes: EditorNode[], status: string): void {
-  const outputs = nodes.filter((node) => isOuter(node, "output"));
+  const outputs = taking(nodes).filter((node) => isOuter(node, "output"));
   if (status === "succeeded") canvas.status(states(outputs, () => "succeeded"));
   canvas.endStatus();
+}
+
+/** Those that take part in the run that the panel follows. */
+function taking(nodes: EditorNode[]): EditorNode[] {
+  const outline = document.querySelector("#run-panel run-live script")?.textContent;
+  const part = outline ? (JSON.parse(outline) as { part: string[] | null }).part : null;
+  return part ? nodes.filter((node) => part.includes(node.id)) : nodes;
 }
 
 function states(

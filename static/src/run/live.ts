@@ -23,6 +23,8 @@ const CHANGED = 1_000;
 /** Steps that are listed while they run; all of them are on the run's page. */
 const ROWS = 200;
 const CANVAS = "pipeline-canvas";
+/** In place of a run: a person said what the outputs are. */
+const PINNED = "pinned";
 
 interface Usage {
   input_tokens?: number;
@@ -145,7 +147,7 @@ export class RunLive extends HTMLElement {
     switch (event.type) {
       case "step_started": {
         this.calls.delete(event.step);
-        row?.start(event.at);
+        row?.start(event.at, this.stopping(event.step));
         // Of a first start nothing is wiped away: its first words may have come before this.
         const again = this.begun.has(event.step) ? { text: "" } : {};
         this.begun.add(event.step);
@@ -200,6 +202,27 @@ export class RunLive extends HTMLElement {
     return [say("Reject", "no"), say("Approve", "yes"), more];
   }
 
+  /** Where outputs are from that are not the step's own. */
+  private origin(run: string): Node[] {
+    if (run === PINNED) return [document.createTextNode("pinned")];
+    const link = said("a", "", `run ${run.slice(-6)}`) as HTMLAnchorElement;
+    link.href = (this.dataset.url ?? "").replace(this.dataset.run ?? "", run);
+    return [link];
+  }
+
+  /** What stops a step, where one may. */
+  private stopping(path: string): Node[] {
+    const { stopUrl } = this.dataset;
+    if (!stopUrl) return [];
+    const button = said("button", "btn quiet sm", "Stop") as HTMLButtonElement;
+    button.setAttribute("aria-label", `Stop ${this.titleOf(path)}`);
+    button.addEventListener("click", () => {
+      button.disabled = true;
+      void stop(stopUrl, path).then((done) => (button.disabled = done));
+    });
+    return [button];
+  }
+
   private called(event: RunEvent): void {
     const count = this.calls.get(event.step) ?? { all: 0, hits: 0 };
     count.all += 1;
@@ -213,13 +236,16 @@ export class RunLive extends HTMLElement {
     const tokens = (usage.input_tokens ?? 0) + (usage.output_tokens ?? 0);
     const failure = event.data.failure as { message?: string } | undefined;
     const calls = this.calls.get(event.step);
-    const cached = ended === "succeeded" && !!calls && calls.hits === calls.all;
+    const origin = String(event.data.taken_from ?? "");
+    const cached = ended === "succeeded" && (!!origin || (!!calls && calls.hits === calls.all));
     const status = cached ? "cached" : ended;
     const outputs = (event.data.outputs ?? {}) as Record<string, unknown>;
+    if (origin) row?.taken(...this.origin(origin));
     row?.end(status, event.at, seconds, failure?.message ?? String(event.data.cause ?? ""), outputs);
     this.patch(event.step, {
       status: status as NonNullable<StepPatch["status"]>,
-      seconds,
+      seconds: origin ? null : seconds,
+      note: origin === PINNED ? "pinned" : null,
       tokens: tokens || null,
       cost: usage.cost ?? null,
     });
@@ -344,6 +370,14 @@ export class RunLive extends HTMLElement {
 function open(target: Element): void {
   if (target.closest("a, button") || getSelection()?.toString()) return;
   target.closest(".run-line:not([data-live])")?.toggleAttribute("data-open");
+}
+
+async function stop(url: string, path: string): Promise<boolean> {
+  const headers = { "X-CSRFToken": csrfToken() };
+  const body = new URLSearchParams({ path });
+  const came = await fetch(url, { method: "POST", body, headers }).catch(() => null);
+  if (!came?.ok) toast("The step was not stopped: it may have ended already.", "failed");
+  return came?.ok ?? false;
 }
 
 /** Whether the answer got there. */

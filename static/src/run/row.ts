@@ -97,6 +97,11 @@ export class Line {
     this.words.append(row);
   }
 
+  /** In place of the time: where it is from. */
+  from(nodes: Node[]): void {
+    this.figure.replaceChildren(...nodes);
+  }
+
   set figures(text: string) {
     if (this.figure.textContent !== text) this.figure.textContent = text;
   }
@@ -120,6 +125,8 @@ export class Row {
   backend = "";
   figures = "";
   startedAt = 0;
+  private readonly stops = said("span", "stops");
+  private origin: Node[] = [];
 
   constructor(
     readonly title: string,
@@ -130,9 +137,17 @@ export class Row {
     this.set("running");
   }
 
-  start(at: number): void {
+  /** It begins; `stops` is what ends it, as long as it goes on. */
+  start(at: number, stops: Node[] = []): void {
     this.startedAt = at;
     this.set("running");
+    this.stops.replaceChildren(...stops);
+    if (stops.length) this.item.append(this.stops);
+  }
+
+  /** Its outputs are from elsewhere: where that is. */
+  taken(...from: Node[]): void {
+    this.origin = from;
   }
 
   set(status: string): void {
@@ -160,16 +175,19 @@ export class Row {
   /** The step is over. `outputs` are its values by port; those that were aside are null. */
   end(status: string, at: number, seconds: number | null, why: string, outputs: Record<string, unknown>): void {
     for (const line of this.lines) line.live = false;
-    if (this.backend) {
+    this.stops.remove();
+    const taken = this.origin.length > 0;
+    if (this.backend || taken) {
       for (const [name, of] of Object.entries(outputs)) this.named(name).settle(of);
     }
     this.set(status);
     const last = this.lines.at(-1);
     if (why) (last?.key ? this.add() : last)?.says(why, status === "failed" ? "err" : "muted");
-    const shown = seconds ?? (this.startedAt ? Math.max(0, at - this.startedAt) : null);
+    const shown = taken ? null : seconds ?? (this.startedAt ? Math.max(0, at - this.startedAt) : null);
     this.figures = shown === null ? "" : figures.seconds(shown);
     const end = this.lines.at(-1);
-    if (end) end.figures = this.figures;
+    if (taken) end?.from(this.origin);
+    else if (end) end.figures = this.figures;
     if (why) this.set(status);
   }
 

@@ -19,6 +19,8 @@ export interface Outline {
   order: string[];
   /** Ids of the nodes of the top level that run. */
   steps: string[];
+  /** Ids of the nodes that take part, where not all do. */
+  part?: string[] | null;
   outputs: { name: string; title: string; after: string }[];
 }
 
