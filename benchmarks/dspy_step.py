@@ -26,6 +26,7 @@ from pipelines.graph.kinds.predict import Predict
 from pipelines.graph.policy import StepPolicy
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.pool import Pool, PoolSettings
+from runner.bridge.pools import OnePool
 from runner.engine.events import Chunk, EventType
 from runner.engine.executor import Call
 from runner.lm.gateway import Gateway
@@ -95,7 +96,7 @@ async def _step(base_url: str) -> AsyncIterator[dict[str, Ask]]:
     )
     gateway = Gateway({p.name: p for p in (scripted, remote)}, default="scripted")
     pool = Pool(PoolSettings(size=1, spares=0))
-    executor = DSPyExecutor(pool, gateway)
+    executor = DSPyExecutor(OnePool(pool), gateway)
 
     def asking(profile: str) -> Ask:
         async def ask() -> object:

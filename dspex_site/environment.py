@@ -5,11 +5,14 @@ says what was expected: a setting that is silently ignored is worse than none.
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
+
+from runner.bridge.pool_settings import InvalidPoolSettings, PoolSettings, read_pool
 
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
@@ -120,6 +123,18 @@ def pairs(name: str) -> dict[str, str]:
         if key.strip():
             found[unquote(key.strip())] = unquote(value.strip())
     return found
+
+
+def pools(prefix: str, defaults: Iterable[PoolSettings]) -> tuple[PoolSettings, ...]:
+    """Pools, each changed by a variable of its name: DSPEX_POOL_NEURAL="size=4, affinity=hint"."""
+    found = []
+    for pool in defaults:
+        name = f"{prefix}_{pool.name.upper()}"
+        try:
+            found.append(read_pool(pool, pairs(name)))
+        except InvalidPoolSettings as error:
+            raise ImproperlyConfigured(f"{name}: {error}") from None
+    return tuple(found)
 
 
 def _is_origin(origin: str) -> bool:

@@ -8,6 +8,7 @@ from django.http.request import split_domain_port
 from django.utils.csp import CSP
 
 from dspex_site import environment, secret_key
+from runner.bridge.pool_settings import POOLS as OWN_POOLS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Everything that DSPex writes: the database, keys, the files of runs.
@@ -26,6 +27,8 @@ OTLP_HEADERS = environment.pairs("OTEL_EXPORTER_OTLP_HEADERS")
 
 # The first encrypts stored keys of providers, all decrypt them. Without any, SECRET_KEY does both.
 CREDENTIAL_KEYS = environment.secrets("DSPEX_CREDENTIAL_KEYS", shortest=32)
+# The pools of worker processes, each with what was written for it.
+POOLS = environment.pools("DSPEX_POOL", OWN_POOLS)
 # Days that finished runs are kept; 0: for good.
 RETENTION_DAYS = environment.number("DSPEX_RETENTION_DAYS", 30)
 

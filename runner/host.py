@@ -23,7 +23,8 @@ import msgspec
 from pipelines.graph.graph import Graph, GraphError
 from pipelines.graph.validate import Problem, validate
 from runner.bridge.executor import DSPyExecutor
-from runner.bridge.pool import Pool, PoolSettings
+from runner.bridge.pool_settings import PoolSettings
+from runner.bridge.pools import Pools
 from runner.bridge.references import RunScope, pinned_runner
 from runner.bridge.tools import REGISTERED, HostTool, search_tool
 from runner.engine.errors import InvalidInput, MissingPackages, RunnerError
@@ -67,14 +68,15 @@ def _cache_directory() -> Path:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostSettings:
     """Everything that a host needs to know. `profiles` by name; the embedded model is `local`.
-    `sites` is where http_request nodes may send to: nowhere, unless it is said. `tools` may be used by
-    every pipeline, beside those that an installed app registered and a run is allowed. `run_code` lets
-    DSPy modules run code that a language model writes, in DSPy's sandbox."""
+    `pools` replaces DSPex's own pools of the same names. `sites` is where http_request nodes may send
+    to: nowhere, unless it is said. `tools` may be used by every pipeline, beside those that an
+    installed app registered and a run is allowed. `run_code` lets DSPy modules run code that a
+    language model writes, in DSPy's sandbox."""
 
     profiles: Mapping[str, LMProfile] = field(default_factory=lambda: {"local": LOCAL_PROFILE})
     default_profile: str = "local"
     router: RouterSettings = field(default_factory=RouterSettings)
-    pool: PoolSettings = field(default_factory=PoolSettings)
+    pools: tuple[PoolSettings, ...] = ()
     cache_directory: Path = field(default_factory=_cache_directory)
     sites: Sites = field(default_factory=Sites)
     tools: tuple[HostTool, ...] = ()
@@ -150,7 +152,7 @@ class Shared:
         figures: FigureStore | None = None,
     ) -> None:
         self.figures = figures or MemoryFigures()
-        self.pool = Pool(settings.pool)
+        self.pools = Pools(settings.pools)
         self.adapters = Adapters()
         self.throttles = Throttles()
         self.ledger = Ledger()
@@ -173,7 +175,7 @@ class Shared:
 
     async def aclose(self) -> None:
         """End workers, connections and the embedded model."""
-        await self.pool.aclose()
+        await self.pools.aclose()
         await self.adapters.aclose()
 
 
@@ -224,9 +226,9 @@ class Host:
         self.native = NativeExecutor(
             self.gateway, self._corpus, encoder=self._shared.encoder, sites=self.settings.sites
         )
-        self.pool = self._shared.pool
+        self.pools = self._shared.pools
         self.dspy = DSPyExecutor(
-            self.pool,
+            self.pools,
             self.gateway,
             tools={"retrieve": self.native.retrieve},
             native=self.native,
@@ -248,6 +250,7 @@ class Host:
         partial: PartialRun | None = None,
         steps: StepStore | None = None,
         pipeline: str = "",
+        session: str = "",
         on_event: Callable[[Event], None] = lambda event: None,
         on_chunk: Callable[[Chunk], None] = lambda chunk: None,
     ) -> RunResult:
@@ -257,9 +260,10 @@ class Host:
         steps that wait for a person, now or later; a run in which nothing but such steps is left ends
         as `waiting`, to be run again with what it recorded and the answers. Its LM calls count for
         `budgets`. `partial` runs a part, whose other steps take what `steps` has of this `pipeline`;
-        in a run of one step, `inputs` are the step's. Raises InvalidPipeline and InvalidInput before
-        anything runs. Events and chunks are told on the event loop, in order. Cancel the task to
-        cancel the run.
+        in a run of one step, `inputs` are the step's. Steps of one `session` (the pipeline, unless one
+        is named) find the worker that knows them, where pools keep workers. Raises InvalidPipeline
+        and InvalidInput before anything runs. Events and chunks are told on the event loop, in order.
+        Cancel the task to cancel the run.
         """
         meanings = Meanings()
         if partial is None:
@@ -291,13 +295,14 @@ class Host:
             pipeline=pinned_runner(graph.pipelines, self.native),
             run_code=self.settings.run_code if run_code is None else run_code,
             tool_steps=execution.tool_steps,
+            session=session or pipeline,
         )
         try:
             await execution.run({name: checked_inputs[name] for name in inputs})
         finally:
             del self.dspy.scopes[run_id]
             self._shared.ledger.close(run_id)
-            await self.pool.release_run(run_id)
+            await self.pools.release_run(run_id)
         return result
 
     def _facts(self, pipeline: str) -> Facts:
@@ -321,7 +326,7 @@ class Host:
             state.name: {"adapter": state.adapter, "ok": state.ok, "detail": state.detail}
             for state in self.gateway.health()
         }
-        pool = await self.pool.health()
+        pool = await self.pools.general.health()
         retrieval = _retrieval_health()
         parts = (profiles[self.settings.default_profile], pool, retrieval)
         works = all(part["ok"] for part in parts)

@@ -11,6 +11,7 @@ from pipelines.graph.kinds import kind_named
 from pipelines.graph.policy import StepPolicy
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.pool import Pool
+from runner.bridge.pools import OnePool
 from runner.bridge.references import RunScope
 from runner.bridge.tools import HostTool
 from runner.engine.events import Chunk, EventType
@@ -113,7 +114,7 @@ class House:
             inputs=inputs,
             observer=self.observer,
         )
-        executor = DSPyExecutor(self.pool, gateway, native=self.native)
+        executor = DSPyExecutor(OnePool(self.pool), gateway, native=self.native)
         executor.scopes[self.name] = self.scope
         return await executor.execute(call)
 

@@ -22,7 +22,8 @@ from runner.bridge.payloads import (
     RetrievePayload,
     SignatureSpec,
 )
-from runner.bridge.pool import Outcome, Pool
+from runner.bridge.pool import Outcome
+from runner.bridge.pools import Pools
 from runner.bridge.references import References, RunScope
 from runner.bridge.serving import LMGateway, StepServer, Tool, plain
 from runner.engine.errors import InvalidConfig, OutputNotProduced
@@ -44,7 +45,7 @@ class Profiles(LMGateway, Protocol):
 
 
 class DSPyExecutor:
-    """Runs predict, chain_of_thought, colbert and dspy_module nodes in the workers of a pool.
+    """Runs predict, chain_of_thought, colbert and dspy_module nodes in the workers of the pools.
 
     `tools` are what workers may ask the host for in every step; `native` measures rewards. What a run's
     pipeline may use besides is in `scopes`, by run.
@@ -54,12 +55,12 @@ class DSPyExecutor:
 
     def __init__(
         self,
-        pool: Pool,
+        pools: Pools,
         gateway: Profiles,
         tools: Mapping[str, Tool] | None = None,
         native: Executor | None = None,
     ) -> None:
-        self._pool = pool
+        self._pools = pools
         self._gateway = gateway
         self._tools = tools or {}
         self._native = native
@@ -68,18 +69,19 @@ class DSPyExecutor:
     @property
     def warm(self) -> bool:
         """Whether a worker has been ready: a first one takes DSPy's loading time."""
-        return self._pool.ready is not None
+        return self._pools.ready is not None
 
     def can(self, node: Node, config: Any) -> bool:
         """Whether the workers have the node's modules. Until the pool has a worker, that is taken for
         granted, and left to the worker to refuse."""
         names = _modules(node, config)
-        ready = self._pool.ready
+        ready = self._pools.ready
         return bool(names) and (ready is None or all(ready.module(name) for name in names))
 
     async def execute(self, call: Call) -> Mapping[str, Any]:
         """The node's outputs by port. Raises what the gateway or a tool raised, RemoteError for what
-        the module raised, WorkerLost, PoolBusy."""
+        the module raised, WorkerLost, or
+        what the pool refuses with."""
         scope = self.scopes.get(call.run_id, RunScope())
         references = References(scope, self._native)
         answers, repeat = dict(self._tools), call.policy.retry != "never"
@@ -89,13 +91,15 @@ class DSPyExecutor:
             repeat = repeat and references.repeatable(call.config)
         server = StepServer(call, self._gateway, answers, getattr(call.config, "lm", None))
         try:
-            outcome = await self._pool.run(
+            outcome = await self._pools.for_modules(_modules(call.node, call.config)).run(
                 call.run_id,
                 self._message(call, references, scope),
                 server,
                 deadline=call.deadline,
                 repeat=repeat,
                 step=call.path,
+                session=scope.session,
+                streams=not isinstance(call.config, ColBERT),
             )
         finally:
             await server.aclose()
@@ -107,7 +111,7 @@ class DSPyExecutor:
     async def _allow(self, config: DSPyModule, scope: RunScope) -> None:
         """Raise InvalidConfig for a module that runs code where that is off. The worker refuses, too;
         this one says where it is turned on."""
-        ready = await self._pool.start()
+        ready = self._pools.ready or await self._pools.start()
         for name in module_names(config):
             info = ready.module(name)
             if info is not None and info.runs_code and not scope.run_code:

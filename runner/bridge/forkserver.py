@@ -27,7 +27,7 @@ from typing import NoReturn
 import msgspec
 
 from runner.bridge.frames import PROTOCOL_VERSION, Kind
-from runner.bridge.isolation import Isolation, isolate
+from runner.bridge.isolation import Isolation, NotPermitted, end_with, isolate
 from runner.bridge.messages import ErrorMessage, Exited, Forked, Kill, Message, Ready
 from runner.bridge.scratch import Scratch
 from runner.bridge.wire import Received, Wire
@@ -194,6 +194,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     control = socket.socket(fileno=options.control)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the host, which then ends us
+    with suppress(NotPermitted, OSError):
+        # Also while it is stopped, when it would not hear the end of its connection.
+        end_with(os.getppid())
     wire = Wire()
     try:
         worker = load(options.worker)

@@ -34,6 +34,10 @@ class Heartbeat:
         while self._sent and self._sent[0][0] <= number:
             self._sent.popleft()
 
+    def is_late(self, now: float, settings: HeartbeatSettings) -> bool:
+        """Whether a ping is missed already: until it is answered, the worker gets no further step."""
+        return bool(self._sent) and now - self._sent[0][1] > settings.timeout
+
     def is_lost(self, now: float, settings: HeartbeatSettings) -> bool:
         """Whether the worker has missed too many."""
         missed = sum(1 for _, sent in self._sent if now - sent > settings.timeout)

@@ -64,7 +64,7 @@ def isolate(settings: Isolation, scratch: Path, parent: int = 0) -> tuple[Measur
     if settings.privileges:
         measures.append(_taken("privileges", _drop_privileges))
     if parent:  # last: a change of credentials takes it back
-        measures.append(_taken("ends_with_host", _end_with, parent))
+        measures.append(_taken("ends_with_host", end_with, parent))
     return tuple(measures)
 
 
@@ -178,7 +178,7 @@ def _drop_privileges() -> str:
     return "no capabilities, and no program gives new ones"
 
 
-def _end_with(parent: int) -> str:
+def end_with(parent: int) -> str:
     if sys.platform != "linux":
         raise NotPermitted("the end of its socket ends it")
     libc = ctypes.CDLL(None, use_errno=True)

@@ -2,41 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from runner.bridge import formats
-from runner.bridge.frames import MAX_FRAME
-from runner.bridge.heartbeat import HeartbeatSettings
-from runner.bridge.isolation import Isolation
-from runner.bridge.nursery import DSPY_WORKER
+from runner.bridge.pool_settings import PoolSettings
 from runner.bridge.proxy import WorkerProxy, WorkerState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
-    """`size` bounds the live workers, `spares` are forked ahead, `per_run` bounds the leases of one
-    run. Times are seconds, `limit` is bytes a frame. `lost_retries`: new attempts, in new workers, of
-    a step whose worker was lost. `cancel_grace`: between telling a worker to stop and killing it."""
-
-    name: str = "general"
-    worker: str = DSPY_WORKER
-    size: int = 4
-    spares: int = 2
-    per_run: int = 4
-    queue_limit: int = 1_000
-    queue_timeout: float = 60.0
-    ready_timeout: float = 30.0
-    cancel_grace: float = 0.3
-    lost_retries: int = 2
-    limit: int = MAX_FRAME
-    formats: tuple[str, ...] = (
-        formats.MESSAGEPACK.name,
-        formats.JSON.name,
-        formats.ARROW.name,
-    )
-    heartbeat: HeartbeatSettings = HeartbeatSettings()
-    isolation: Isolation = Isolation()
+from runner.bridge.waiting import Waiter
 
 
 class Needs(NamedTuple):
@@ -44,6 +14,15 @@ class Needs(NamedTuple):
 
     start: int
     take_back: WorkerProxy | None
+
+
+def choose(
+    waiter: Waiter, workers: Iterable[WorkerProxy], settings: PoolSettings
+) -> WorkerProxy | None:
+    """The worker that a step gets now; None: it waits."""
+    if settings.reuse:
+        return shared_worker_for(waiter, workers, settings.per_run)
+    return worker_for(waiter.run_id, workers, settings.per_run)
 
 
 def worker_for(run_id: str, workers: Iterable[WorkerProxy], per_run: int) -> WorkerProxy | None:
@@ -59,20 +38,71 @@ def worker_for(run_id: str, workers: Iterable[WorkerProxy], per_run: int) -> Wor
     return spare if held < per_run else None
 
 
-def needed(waiting: Sequence[str], workers: Iterable[WorkerProxy], settings: PoolSettings) -> Needs:
-    """Workers for those who wait (`waiting` has the run of each), then spares; within the pool's size.
-    At that size, the worker that rested longest in the hands of a run is taken back for who waits."""
+def shared_worker_for(
+    waiter: Waiter, workers: Iterable[WorkerProxy], per_run: int
+) -> WorkerProxy | None:
+    """In a pool that keeps its workers: the one that the session is bound to if it is free, else, unless
+    it must be that one, the free one that rested least: the others may then be recycled."""
+    held, best = 0, None
+    for worker in workers:
+        if worker.run_id == waiter.run_id:
+            held += 1
+        if not worker.is_free or (waiter.fresh and worker.figures.calls):
+            continue
+        if worker.number == waiter.bound:
+            best = worker
+            break
+        if not waiter.strict and (best is None or worker.figures.used > best.figures.used):
+            best = worker
+    return best if held < per_run else None
+
+
+def needed(
+    waiting: Sequence[Waiter],
+    workers: Iterable[WorkerProxy],
+    settings: PoolSettings,
+    *,
+    spares: int | None = None,
+) -> Needs:
+    """Workers for those who wait, then spares; within the pool's size. At that size, the worker that
+    rested longest in the hands of a run is taken back for who waits; in a pool that keeps its
+    workers, for who can't use one that others used. `spares` overrides the settings'."""
     live = tuple(workers)
     held = Counter(worker.run_id for worker in live if worker.run_id)
+    asking = Counter(waiter.run_id for waiter in waiting if not waiter.strict)
     wanted = sum(
-        max(0, min(number, settings.per_run - held[run]))
-        for run, number in Counter(waiting).items()
+        max(0, min(number, settings.per_run - held[run])) for run, number in asking.items()
     )
-    coming = sum(worker.state is WorkerState.STARTING or worker.is_spare for worker in live)
+    fresh_only = any(waiter.fresh for waiter in waiting)
+    coming = sum(
+        worker.state is WorkerState.STARTING
+        or (worker.is_spare and not (fresh_only and worker.figures.calls))
+        for worker in live
+    )
     ending = sum(worker.state is WorkerState.STOPPING for worker in live)
     room = max(0, settings.size - len(live))
-    start = max(0, min(wanted + settings.spares - coming, room))
-    resting = [worker for worker in live if worker.run_id and worker.is_free]
+    ahead = settings.spares if spares is None else spares
+    start = max(0, min(wanted + ahead - coming, room))
+    resting = [
+        worker
+        for worker in live
+        if worker.is_free and (worker.run_id or (fresh_only and worker.figures.calls))
+    ]
     if wanted <= coming + room + ending or not resting:
         return Needs(start, None)
     return Needs(start, min(resting, key=lambda worker: worker.figures.used))
+
+
+def surplus(workers: Iterable[WorkerProxy], size: int) -> list[WorkerProxy]:
+    """The workers that are too many when a pool has become smaller: spares first, then those that
+    rest, then those at work, which end after their step. Starting ones count, and are let be."""
+    live = [worker for worker in workers if worker.state is not WorkerState.STOPPING]
+    going = sum(bool(worker.retiring) for worker in live)
+    stay = [
+        worker
+        for worker in live
+        if not worker.retiring and worker.state is not WorkerState.STARTING
+    ]
+    over = len(live) - going - size
+    stay.sort(key=lambda worker: (not worker.is_spare, not worker.is_free, -worker.number))
+    return stay[: max(0, over)]

@@ -16,10 +16,10 @@ from runner.bridge import sandbox
 from runner.bridge.frames import MAX_FRAME, Kind, ProtocolError
 from runner.bridge.isolation import Isolation
 from runner.bridge.messages import EMPTY, ErrorMessage, Exited, Forked, Kill, Message, Ready
+from runner.bridge.pool_settings import DSPY_WORKER
+from runner.bridge.process_memory import is_dead, resident
 from runner.bridge.wire import Received, Wire
 from runner.engine.errors import Failure, RemoteError, RunnerError
-
-DSPY_WORKER = "runner.bridge.worker"
 
 # All that a worker may know of the host's environment. Nothing here holds a key; HOME is left out
 # because what libraries read there does.
@@ -44,6 +44,13 @@ class Newborn(NamedTuple):
     connection: socket.socket
 
 
+class Vitals(NamedTuple):
+    """`memory` is resident bytes, None where the system does not say."""
+
+    is_dead: bool
+    memory: int | None
+
+
 class Nursery(Protocol):
     """Makes workers. `ForkNursery` makes processes; `testing.ThreadNursery` makes threads for tests."""
 
@@ -57,6 +64,14 @@ class Nursery(Protocol):
 
     def kill(self, pid: int) -> None:
         """End a worker at once; one that has ended is no error."""
+        ...
+
+    def vitals(self, pid: int) -> Vitals:
+        """How a worker is, measured now."""
+        ...
+
+    def heal(self) -> None:
+        """Called now and then: mend what no event tells of."""
         ...
 
     async def aclose(self) -> None: ...
@@ -89,13 +104,17 @@ class ForkNursery:
         paths: tuple[Path, ...] = (),
         limit: int = MAX_FRAME,
         timeout: float = 60.0,
+        patience: float = 10.0,
         isolation: Isolation | None = None,
     ) -> None:
+        """Seconds: `timeout` to load the module, `patience` until one that does not fork or kill counts
+        as stuck."""
         self._isolation = isolation or Isolation()
         self._worker = worker
         self._paths = paths
         self._limit = limit
         self._timeout = timeout
+        self._patience = patience
         self._starting = asyncio.Lock()
         self._numbers = count(1)
         self._process: asyncio.subprocess.Process | None = None
@@ -104,6 +123,7 @@ class ForkNursery:
         self._wire = Wire()
         self._forks: dict[int, tuple[asyncio.Future[int], OnExit]] = {}
         self._workers: dict[int, OnExit] = {}
+        self._killed: dict[int, float] = {}  # when; until its end is told
 
     async def start(self) -> None:
         async with self._starting:
@@ -119,15 +139,39 @@ class ForkNursery:
         try:
             with theirs:
                 self._send(Kind.FORK, number, EMPTY, (theirs.fileno(),))
-            return Newborn(await forked, ours)
+            async with asyncio.timeout(self._patience):
+                return Newborn(await forked, ours)
+        except TimeoutError:
+            ours.close()
+            self._give_up()
+            raise WorkersUnavailable(
+                f"The forkserver did not fork within {self._patience:g} s. It is started anew."
+            ) from None
         except BaseException:
             ours.close()  # a worker that was born after all ends at once
             raise
 
     def kill(self, pid: int) -> None:
         if pid in self._workers:
+            self._killed.setdefault(pid, asyncio.get_running_loop().time())
             with suppress(WorkersUnavailable):  # its workers die with the forkserver
                 self._send(Kind.KILL, 0, Kill(pid=pid))
+
+    def vitals(self, pid: int) -> Vitals:
+        return Vitals(is_dead(pid), resident(pid))
+
+    def heal(self) -> None:
+        """See whether the forkserver does what it is told; one that does not is killed, and its workers
+        with it."""
+        before = asyncio.get_running_loop().time() - self._patience
+        if any(at < before for at in self._killed.values()):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """A stopped process does not hear that its connection ended; SIGKILL reaches it all the same."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+        self._lose()
 
     async def aclose(self) -> None:
         process = self._process
@@ -205,6 +249,7 @@ class ForkNursery:
                 else:
                     forked.set_result(pid)
             case Exited() as exited:
+                self._killed.pop(exited.pid, None)
                 self._workers.pop(exited.pid)(exited)
             case ErrorMessage(failure=failure):
                 self._fail(received.request, failure)
@@ -228,6 +273,7 @@ class ForkNursery:
         gone = WorkersUnavailable("The forkserver ended.")
         forks, self._forks = self._forks, {}
         workers, self._workers = self._workers, {}
+        self._killed.clear()
         for future in (self._ready, *(forked for forked, _ in forks.values())):
             if future is not None and not future.done():
                 future.set_exception(gone)

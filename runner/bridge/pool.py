@@ -5,43 +5,49 @@ when the run needs it no more, so no run ever meets what another left behind. Sp
 so a lease usually waits for nothing. Steps of one run that go in parallel take further leases up to a
 limit; when all workers are taken, steps queue, and a worker that a run holds between two steps is
 taken back for one that waits (its run gets a new one at its next step, in 20 ms).
+
+A pool with `reuse` gives its workers to one run after the other instead: what they loaded stays at
+hand. There, sessions find the worker that knows them, and workers are recycled.
+
+What is decided (who gets which worker, when a breaker opens, what a crash taints) is in modules of its
+own, without I/O; this one acts on it.
 """
 
 import asyncio
 import contextlib
-from collections import deque
+import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import msgspec
 
-from runner.bridge.leases import PoolSettings, needed, worker_for
+from runner.bridge.breaker import Breaker
+from runner.bridge.calling import OutOfTime, answer_of
+from runner.bridge.crash_barrier import Crash, CrashBarrier, Suspect
+from runner.bridge.endings import EndReason
+from runner.bridge.leasing import Leasing
 from runner.bridge.messages import CallMessage, ErrorMessage, Ready, ResultMessage
-from runner.bridge.nursery import ForkNursery, Nursery
+from runner.bridge.nursery import ForkNursery, Nursery, WorkersUnavailable
+from runner.bridge.pool_errors import (
+    CircuitOpen,
+    PoolBusy,
+    PoolClosed,
+)
+from runner.bridge.pool_figures import stats_of
 from runner.bridge.pool_history import PoolHistory
-from runner.bridge.proxy import CallHandler, CallTicket, WorkerProxy
+from runner.bridge.pool_settings import PoolSettings
+from runner.bridge.proxy import CallHandler, WorkerProxy
+from runner.bridge.timeouts import budget
+from runner.bridge.waiting import Waiter
+from runner.bridge.workforce import Workforce
 from runner.bridge.wire import Traffic
-from runner.engine.errors import RunnerError, StepTimeout, WorkerLost
+from runner.engine.errors import RemoteError, RunnerError, StepTimeout, WorkerLost
 
 __all__ = ["Outcome", "Pool", "PoolBusy", "PoolClosed", "PoolSettings"]
 
-START_BACKOFF = 1.0
-"""Seconds before workers are forked ahead again after one could not be started."""
-
-
-class PoolBusy(RunnerError):
-    """Every worker of the pool is taken and the step waited too long, or too many wait already."""
-
-    code = "pool_busy"
-    retryable = True
-
-
-class PoolClosed(RunnerError):
-    """The pool is closed."""
-
-    code = "pool_closed"
+_POOL_FAILED = (WorkerLost, WorkersUnavailable, RemoteError)
+"""What counts for the breaker: no attempt got to an end, or workers can't be started."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,94 +62,105 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     queued: float
 
 
-@dataclass(slots=True, eq=False)
-class _Waiter:
-    run_id: str
-    worker: asyncio.Future[WorkerProxy]
-
-
 @dataclass(slots=True)
-class _Totals:
+class Totals:
+    """What the pool counted since it was made."""
+
     calls: int = 0
     lost: int = 0
     retried: int = 0
-    reclaimed: int = 0
-    started: int = 0
 
 
 class Pool:
-    """Runs calls in workers, within one event loop. Starts by itself with the first call."""
+    """Runs calls in workers, within one event loop. Starts by itself with the first call. With
+    `shares_nursery`, that is other pools' too, and `aclose` leaves it to its owner."""
 
     def __init__(
-        self, settings: PoolSettings | None = None, nursery: Nursery | None = None
+        self,
+        settings: PoolSettings | None = None,
+        nursery: Nursery | None = None,
+        *,
+        shares_nursery: bool = False,
     ) -> None:
-        self.settings = settings or PoolSettings()
+        settings = settings or PoolSettings()
+        self.totals = Totals()
+        self.history = PoolHistory()
+        self.breaker = Breaker(settings.breaker)
+        self.barrier = CrashBarrier(settings.barrier)
+        self.leasing = Leasing(settings, self.barrier)
         self.ready: Ready | None = None
-        self._nursery = nursery
-        self._workers: dict[int, WorkerProxy] = {}
-        self._queue: deque[_Waiter] = deque()
-        self._numbers = count(1)
-        self._totals = _Totals()
-        self._history = PoolHistory()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._nursery, self._owns_nursery = nursery, not shares_nursery
         self._opening: asyncio.Task[Ready] | None = None
         self._beating: asyncio.TimerHandle | None = None
-        self._fork_after = 0.0
-        self._closed = False
+        self._looking: asyncio.TimerHandle | None = None
+        self._last_failure = ""
+        self.workforce = Workforce(
+            settings, changed=self.leasing.grant, ended=self._ended, refused=self.leasing.refuse
+        )
+        self.leasing.workforce = self.workforce
+
+    @property
+    def settings(self) -> PoolSettings:
+        """As they are now: it may have been scaled."""
+        return self.leasing.settings
 
     async def start(self) -> Ready:
         """Have the forkserver load and the first worker ready; what it is. Raises why not."""
         if self.ready is not None:
             return self.ready
-        self._check_open()
+        self.leasing.check_open()
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
 
     async def aclose(self) -> None:
         """Kill all workers and end the forkserver. Who still waits gets PoolClosed."""
-        self._closed = True
-        if self._beating is not None:
-            self._beating.cancel()
-        for waiter in self._queue:
-            if not waiter.worker.done():
-                waiter.worker.set_exception(PoolClosed())
-        for worker in tuple(self._workers.values()):
-            worker.kill("the pool is closed")
-        for task in (*self._tasks, *([self._opening] if self._opening else [])):
-            task.cancel()
+        for timer in (self._beating, self._looking):
+            if timer is not None:
+                timer.cancel()
+        self.leasing.close()
+        await self.workforce.aclose()
+        if self._opening is not None:
+            self._opening.cancel()
             with contextlib.suppress(asyncio.CancelledError, RunnerError):
-                await task
-        if self._nursery is not None:
+                await self._opening
+        if self._nursery is not None and self._owns_nursery:
             await self._nursery.aclose()
 
     async def run(
         self, run_id: str, message: CallMessage, handler: CallHandler, *,
-        deadline: float | None = None, repeat: bool = True, step: str = "",
+        deadline: float | None = None, repeat: bool = True, step: str = "", session: str = "",
+        streams: bool = False,
     ) -> Outcome:  # fmt: skip
-        """Do a call in a worker leased to the run. `deadline` is in the loop's time, `step` what the
-        figures say that the worker does.
+        """Do a call in a worker leased to the run. `deadline` is in the loop's time; it and the pool's
+        timeout profile (`streams` says which of its limits) bound waiting and work together. `step` is
+        what the figures say that the worker does.
 
         A call whose worker is lost is done anew, at most `lost_retries` times, unless `repeat` is
-        False (it has side effects). Raises WorkerLost, PoolBusy, StepTimeout, or why workers can't be
-        started. Cancelling it stops the call, if need be by killing the worker.
+        False (it has side effects). In a pool that keeps its workers, calls of one `session` (the run,
+        unless one is named) go to one worker. Raises WorkerLost, PoolBusy, CircuitOpen, StepTimeout,
+        WorkerBusy, SessionWorkerUnavailable, or why workers can't be started. Cancelling it stops the
+        call, if need be by killing the worker.
         """
-        if self.ready is None:
-            await self.start()
-        lost = 0
-        while True:
-            asked = asyncio.get_running_loop().time()
-            worker = await self._lease(run_id, deadline)
-            worker.step = step
-            try:
-                return await self._do(worker, message, handler, asked)
-            except WorkerLost as error:
-                lost += 1
-                self._totals.lost += 1
-                if not repeat or lost > self.settings.lost_retries:
-                    raise
-                self._totals.retried += 1
-                handler.lost(error)
+        now = asyncio.get_running_loop().time()
+        if not self.breaker.admits(now):
+            raise self._open_circuit(now)
+        end = budget(self.settings.timeouts, now=now, deadline=deadline, streams=streams)
+        try:
+            if self.ready is None:
+                await self.start()
+            outcome = await self._attempts(
+                Waiter(run_id=run_id, session=session), message, handler, end, repeat, step
+            )
+        except _POOL_FAILED as error:
+            self._last_failure = error.message
+            self.breaker.failed(asyncio.get_running_loop().time())
+            raise
+        except BaseException:
+            self.breaker.undecided()
+            raise
+        self.breaker.succeeded()
+        return outcome
 
     @contextlib.asynccontextmanager
     async def leased(
@@ -153,15 +170,17 @@ class Pool:
         health checks and measurements: nobody repeats a call whose worker is lost here."""
         if self.ready is None:
             await self.start()
-        worker = await self._lease(run_id, deadline)
+        worker = await self.leasing.lease(Waiter(run_id=run_id), deadline)
         try:
             yield worker
         finally:
-            self._rest(worker)
+            self.leasing.rest(worker)
 
     async def release_run(self, run_id: str) -> None:
         """The run needs its workers no more: kill them."""
-        for worker in tuple(self._workers.values()):
+        if self.settings.reuse:
+            return
+        for worker in self.workforce:
             if worker.run_id == run_id:
                 worker.kill("its run is over")
 
@@ -176,164 +195,94 @@ class Pool:
 
     def stats(self) -> dict[str, Any]:
         """Figures for a page: the pool's and each worker's."""
-        now = asyncio.get_running_loop().time()
-        totals = self._totals
-        return {
-            "pool": self.settings.name,
-            "size": self.settings.size,
-            "queued": sum(not waiter.worker.done() for waiter in self._queue),
-            "calls": totals.calls,
-            "lost": totals.lost,
-            "retried": totals.retried,
-            "reclaimed": totals.reclaimed,
-            "started": totals.started,
-            "modules": [info.name for info in self.ready.modules] if self.ready else [],
-            "workers": [worker.stats(now) for worker in self._workers.values()],
-            **self._history.stats(),
-        }
+        return stats_of(self, asyncio.get_running_loop().time())
 
-    # Leases
+    # What an administrator may do while it runs
 
-    async def _lease(self, run_id: str, deadline: float | None) -> WorkerProxy:
-        self._check_open()
-        if len(self._queue) >= self.settings.queue_limit:
-            raise PoolBusy(
-                f"{len(self._queue):,} steps wait for pool '{self.settings.name}' already."
-            )
-        if not self._queue:
-            worker = worker_for(run_id, self._workers.values(), self.settings.per_run)
-            if worker is not None:
-                self._take(worker, run_id)
-                return worker
-        waiter = _Waiter(run_id, asyncio.get_running_loop().create_future())
-        self._queue.append(waiter)
-        self._fork()
-        try:
-            return await self._wait(waiter, deadline)
-        except BaseException:
-            # The worker may have been granted in the moment that this gave up.
-            if (
-                waiter.worker.done()
-                and not waiter.worker.cancelled()
-                and not waiter.worker.exception()
-            ):
-                self._rest(waiter.worker.result())
-            raise
-        finally:
-            with contextlib.suppress(ValueError):
-                self._queue.remove(waiter)
+    def scale(self, size: int, spares: int) -> None:
+        """Have at most `size` workers from now on, and so many spares."""
+        self.leasing.scale(size, spares)
 
-    async def _wait(self, waiter: _Waiter, deadline: float | None) -> WorkerProxy:
-        limit = asyncio.get_running_loop().time() + self.settings.queue_timeout
-        at = limit if deadline is None else min(limit, deadline)
-        try:
-            async with asyncio.timeout_at(at):
-                return await waiter.worker
-        except TimeoutError:
-            name = self.settings.name
-            if at == deadline:
-                raise StepTimeout(f"The deadline passed while waiting for pool '{name}'.") from None
-            raise PoolBusy(
-                f"No worker of pool '{name}' was free within {self.settings.queue_timeout:g} s. "
-                "Raise the pool's size, or run less at once."
-            ) from None
+    def drain(self) -> None:
+        """Begin no step, and end every worker when its step is over."""
+        self.leasing.drain()
 
-    def _grant(self) -> None:
-        """Give workers to who waits, in order; then see to further workers."""
-        for waiter in tuple(self._queue):
-            if waiter.worker.done():
-                continue
-            worker = worker_for(waiter.run_id, self._workers.values(), self.settings.per_run)
-            if worker is not None:
-                self._queue.remove(waiter)
-                worker.lease(waiter.run_id)
-                waiter.worker.set_result(worker)
-        self._fork()
+    def resume(self) -> None:
+        """Take steps again."""
+        self.leasing.resume()
 
-    def _take(self, worker: WorkerProxy, run_id: str) -> None:
-        was_spare = worker.is_spare
-        worker.lease(run_id)
-        if was_spare:
-            self._fork()
+    def retire(self, number: int) -> None:
+        """Have this worker do no further step, and another one in its place. One that is gone already is
+        no error."""
+        worker = self.workforce.workers.get(number)
+        if worker is not None:
+            self.workforce.retire(worker, "an administrator replaced it")
 
-    def _rest(self, worker: WorkerProxy) -> None:
-        """A worker is free again, for the next step of its run or of one that waits."""
-        worker.rest()
-        if self._queue:
-            self._grant()
+    def reset_breaker(self) -> None:
+        """Take calls again, whatever failed."""
+        self.breaker.reset()
 
-    # Workers
-
-    def _fork(self) -> None:
-        """Start what is missing: for who waits, then spares; in the bounds of the pool's size."""
-        if self._closed or asyncio.get_running_loop().time() < self._fork_after:
-            return
-        waiting = [waiter.run_id for waiter in self._queue if not waiter.worker.done()]
-        needs = needed(waiting, self._workers.values(), self.settings)
-        for _ in range(needs.start):
-            self._start_worker()
-        if needs.take_back is not None:
-            self._totals.reclaimed += 1
-            needs.take_back.kill("another run waits for it")
-
-    def _start_worker(self) -> asyncio.Task[RunnerError | None]:
-        assert self._nursery is not None
-        worker = WorkerProxy(
-            next(self._numbers),
-            self._nursery,
-            pool=self.settings.name,
-            offered=self.settings.formats,
-            limit=self.settings.limit,
-            on_end=self._ended,
-        )
-        self._workers[worker.number] = worker
-        self._totals.started += 1
-        task = asyncio.create_task(self._bring_up(worker))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _bring_up(self, worker: WorkerProxy) -> RunnerError | None:
-        try:
-            self.ready = await worker.start(self.settings.ready_timeout)
-        except RunnerError as error:
-            loop = asyncio.get_running_loop()
-            self._fork_after = loop.time() + START_BACKOFF
-            loop.call_later(START_BACKOFF, self._grant)
-            worker.discard()
-            self._refuse(error)
-            return error
-        self._grant()
-        return None
-
-    def _refuse(self, error: RunnerError) -> None:
-        """No worker can be started. Who waits is told why, unless a living one may yet serve it."""
-        if self._workers:
-            return
-        for waiter in self._queue:
-            if not waiter.worker.done():
-                waiter.worker.set_exception(error)
+    # Ends of workers
 
     def _ended(self, worker: WorkerProxy) -> None:
-        self._workers.pop(worker.number, None)
-        self._history.ended(worker.obituary(asyncio.get_running_loop().time()))
-        self._grant()
+        now = asyncio.get_running_loop().time()
+        reason = worker.reason or EndReason.LOST
+        if reason.is_crash:
+            suspect = Suspect(worker.run_id, worker.step)
+            self.barrier.crashed(Crash(suspect, worker.number, reason, now))
+        self.history.ended(worker.obituary(now))
+        self.leasing.ended(worker, lost=reason.is_crash)
 
     # Calls
 
+    async def _attempts(
+        self, waiter: Waiter, message: CallMessage, handler: CallHandler, end: float | None,
+        repeat: bool, step: str,
+    ) -> Outcome:  # fmt: skip
+        lost = 0
+        asked = asyncio.get_running_loop().time()
+        while True:
+            if self.settings.reuse:
+                self.leasing.find_session(waiter, step)
+            worker = await self.leasing.lease(waiter, end)
+            worker.step = step
+            try:
+                return await self._do(worker, message, handler, asked, end)
+            except WorkerLost as error:
+                lost += 1
+                self.totals.lost += 1
+                if not repeat or lost > self.settings.lost_retries:
+                    raise
+                self.totals.retried += 1
+                handler.lost(error)
+                asked = asyncio.get_running_loop().time()
+                await self._back_off(lost, end)
+
+    async def _back_off(self, lost: int, end: float | None) -> None:
+        wait = self.barrier.backoff(lost, random.random())  # noqa: S311 (jitter)
+        if end is not None:
+            wait = min(wait, max(0.0, end - asyncio.get_running_loop().time()))
+        await asyncio.sleep(wait)
+
     async def _do(
-        self, worker: WorkerProxy, message: CallMessage, handler: CallHandler, asked: float
-    ) -> Outcome:
+        self, worker: WorkerProxy, message: CallMessage, handler: CallHandler, asked: float,
+        end: float | None,
+    ) -> Outcome:  # fmt: skip
         loop = asyncio.get_running_loop()
         wire, sent = worker.wire, loop.time()
         before = wire.traffic.copy()
         try:
             ticket = worker.call(message, handler)
-            answer = await self._answer(ticket)
+            answer = await answer_of(ticket, deadline=end, grace=self.settings.cancel_grace)
+        except OutOfTime:
+            raise StepTimeout(
+                f"The step's time was up: it waited {sent - asked:.2g} s for a worker of pool "
+                f"'{self.settings.name}', and worked for {loop.time() - sent:.2g} s."
+            ) from None
         finally:
-            self._rest(worker)
-        self._totals.calls += 1
-        self._history.called()
+            self.leasing.rest(worker)
+        self.totals.calls += 1
+        self.history.called()
         return Outcome(
             message=answer,
             worker=worker,
@@ -342,33 +291,6 @@ class Pool:
             seconds=loop.time() - sent,
             queued=sent - asked,
         )
-
-    async def _answer(self, ticket: CallTicket) -> ResultMessage | ErrorMessage:
-        try:
-            return await ticket.outcome
-        except asyncio.CancelledError:
-            stopping = asyncio.create_task(self._stop(ticket))
-            self._tasks.add(stopping)
-            stopping.add_done_callback(self._tasks.discard)
-            try:
-                await asyncio.shield(stopping)
-            except (
-                asyncio.CancelledError
-            ):  # no time left to ask: it must not get the next step as well
-                ticket.worker.kill("its step was cancelled twice")
-            raise
-
-    async def _stop(self, ticket: CallTicket) -> None:
-        """Have the worker stop a call: told first, and killed when it does not."""
-        stopped = ticket.worker.cancel(ticket.number)
-        if stopped is None:
-            return
-        done, _ = await asyncio.wait({stopped}, timeout=self.settings.cancel_grace)
-        if not done:
-            ticket.worker.kill("it did not stop when told to")
-            await asyncio.wait({stopped}, timeout=1.0)
-        if stopped.done():
-            stopped.exception()  # seen: that the worker was lost is what was wanted
 
     # Opening
 
@@ -380,19 +302,35 @@ class Pool:
                 isolation=self.settings.isolation,
             )
         await self._nursery.start()
-        error = await self._start_worker()
+        self.workforce.nursery = self._nursery
+        error = await self.workforce.start_one()
         if error is not None:
             raise error
-        self._beat()
+        self.ready = self.workforce.ready
         assert self.ready is not None
+        if self._beating is None:
+            self._beat()
+            self._look()
         return self.ready
 
     def _beat(self) -> None:
-        for worker in tuple(self._workers.values()):
-            worker.beat(self.settings.heartbeat)
+        self.workforce.beat()
         loop = asyncio.get_running_loop()
         self._beating = loop.call_later(self.settings.heartbeat.interval, self._beat)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise PoolClosed()
+    def _look(self) -> None:
+        """Reconcile: see what there is, and what there should be."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self.leasing.line.purge()
+        self.leasing.sessions.sweep(now)
+        self.workforce.heal(now)
+        self.leasing.grant()
+        self._looking = loop.call_later(self.settings.reconcile, self._look)
+
+    def _open_circuit(self, now: float) -> CircuitOpen:
+        name = self.settings.name
+        return CircuitOpen(
+            f"Pool '{name}' takes no calls for {self.breaker.opens_in(now):.0f} s: "
+            f"{self.breaker.failing} failed in a row. The last: {self._last_failure}"
+        )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from runner.bridge import formats, shared
+from runner.bridge.endings import WORDS, EndReason, reason_of
 from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, Kind, ProtocolError
 from runner.bridge.heartbeat import Heartbeat, HeartbeatSettings
 from runner.bridge.link import Link
@@ -103,7 +104,9 @@ class Figures:
     strays: int = 0  # messages about a call that is over: after a cancel these are usual
     started: float = 0.0
     handshake: float = 0.0  # seconds from the request to fork to the ready message
-    used: float = 0.0  # when it last came to rest, in the loop's time
+    used: float = (
+        0.0  # when it last came to rest, in the loop's time; before that, when it was ready
+    )
 
 
 class WorkerProxy:
@@ -112,18 +115,25 @@ class WorkerProxy:
     def __init__(
         self, number: int, nursery: Nursery, *, pool: str, offered: tuple[str, ...],
         on_end: "Callable[[WorkerProxy], None]", limit: int = MAX_FRAME,
+        out_of_memory: Callable[[], bool] = lambda: False,
     ) -> None:  # fmt: skip
+        """`out_of_memory` says whether the system has killed a process for its memory lately."""
         self.number = number
         self.state = WorkerState.STARTING
         self.run_id = ""
         self.step = ""
         self.pid = 0
         self.ready: Ready | None = None
+        self.retiring = ""  # why it is to do no further step
+        self.answers = True  # pings, in time
+        self.memory: int | None = None  # resident bytes, as last measured
+        self.reason: EndReason | None = None
         self.figures = Figures()
         self._nursery = nursery
         self.pool = pool
         self._offered = offered
         self._on_end = on_end
+        self._out_of_memory = out_of_memory
         self._loop = asyncio.get_running_loop()
         self._link = Link(Wire(limit), on_message=self._take, on_lost=self._lost)
         self._greeted: asyncio.Future[Ready] = self._loop.create_future()
@@ -141,12 +151,13 @@ class WorkerProxy:
 
     @property
     def is_free(self) -> bool:
-        return self.state is WorkerState.IDLE
+        """It can do a step now."""
+        return self.state is WorkerState.IDLE and not self.retiring and self.answers
 
     @property
     def is_spare(self) -> bool:
-        """Ready, and no run's yet."""
-        return self.state is WorkerState.IDLE and not self.run_id
+        """Ready, and no run's."""
+        return not self.run_id and self.is_free
 
     def lease(self, run_id: str) -> None:
         """Take the free worker for a step of this run, whose it stays."""
@@ -179,9 +190,10 @@ class WorkerProxy:
                 self._link.send(Kind.HELLO, 0, hello)
                 self.ready = await self._greeted
         except TimeoutError:
-            self.kill(f"it was not ready within {timeout:g} s")
+            self.kill(f"it was not ready within {timeout:g} s", EndReason.NOT_READY)
             raise self._loss() from None
-        self.figures.handshake = self._loop.time() - self.figures.started
+        self.figures.used = self._loop.time()
+        self.figures.handshake = self.figures.used - self.figures.started
         return self.ready
 
     def call(self, message: CallMessage, handler: CallHandler) -> CallTicket:
@@ -205,18 +217,24 @@ class WorkerProxy:
         self._link.send(Kind.CANCEL, number, EMPTY)
         return call.outcome
 
-    def kill(self, reason: str) -> None:
-        """End the process at once; what it was doing fails with WorkerLost, which gives the reason."""
+    def kill(self, why: str, reason: EndReason = EndReason.RELEASED) -> None:
+        """End the process at once; what it was doing fails with WorkerLost, which says why."""
         if self.state in (WorkerState.STOPPING, WorkerState.ENDED):
             return
-        self._reason = reason
+        self._reason, self.reason = why, reason
         self.move(WorkerState.STOPPING)
         self._nursery.kill(self.pid)
         self._link.close()
 
     def discard(self) -> None:
         """Give up a worker that did not get ready."""
-        self.kill("it did not get ready")
+        self.kill("it did not get ready", EndReason.NOT_READY)
+        self._end()
+
+    def died_unseen(self) -> None:
+        """The process is gone, and no event said so: a process that it left behind holds its socket."""
+        self._gone = True
+        self._link.close()
         self._end()
 
     def stats(self, now: float) -> dict[str, Any]:
@@ -225,6 +243,8 @@ class WorkerProxy:
             "number": self.number,
             "pid": self.pid,
             "state": str(self.state),
+            "retiring": self.retiring,
+            "answers": self.answers,
             "run_id": self.run_id,
             "step": self.step,
             "format": self.wire.format.name,
@@ -245,6 +265,7 @@ class WorkerProxy:
             "number": self.number,
             "pid": self.pid,
             "why": self._how(),
+            "reason": str(self.reason or EndReason.LOST),
             "lost": self._lost_a_call or not self._reason,
             "calls": self.figures.calls,
             "age": now - self.figures.started,
@@ -256,8 +277,9 @@ class WorkerProxy:
             return
         now = self._loop.time()
         if self._heartbeat.is_lost(now, settings):
-            self.kill("it missed its heartbeats")
+            self.kill("it missed its heartbeats", EndReason.HEARTBEAT)
         else:
+            self.answers = not self._heartbeat.is_late(now, settings)
             self._link.send(Kind.PING, self._heartbeat.ping(now), EMPTY)
 
     def move(self, state: WorkerState) -> None:
@@ -279,6 +301,7 @@ class WorkerProxy:
             raise ProtocolError(f"It sent a {kind.name.lower()} before it was ready.")
         if kind is Kind.PONG:
             self._heartbeat.pong(number)
+            self.answers = True
         elif kind is Kind.READY:
             self._greet(message)
         elif kind is Kind.ERROR and number == 0:
@@ -310,7 +333,7 @@ class WorkerProxy:
         """The worker itself failed, not a call."""
         if not self._greeted.done():
             self._greeted.set_exception(RemoteError(message.failure))
-        self.kill(message.failure.message)
+        self.kill(message.failure.message, EndReason.PROTOCOL)
 
     def _finish(self, number: int, message: ResultMessage | ErrorMessage) -> None:
         call = self._calls.pop(number, None)
@@ -360,6 +383,7 @@ class WorkerProxy:
         """The connection ended. Wait a moment for the forkserver to say how the process did."""
         if error is not None:
             self._reason = f"it broke the protocol: {error.message}"
+            self.reason = EndReason.PROTOCOL
             self._nursery.kill(self.pid)
         self._gone = True
         if self._exited is not None:
@@ -371,6 +395,8 @@ class WorkerProxy:
         if self.state is WorkerState.ENDED:
             return
         self.move(WorkerState.ENDED)
+        if self.reason is None:
+            self.reason = reason_of(self._exited, out_of_memory=self._out_of_memory())
         calls, self._calls = self._calls, {}
         self._lost_a_call = bool(calls)
         for call in calls.values():
@@ -383,8 +409,14 @@ class WorkerProxy:
 
     def _loss(self) -> WorkerLost:
         return WorkerLost(
-            f"Worker {self.number} of pool '{self.pool}' was lost: {self._how()}.", pid=self.pid
+            f"Worker {self.number} of pool '{self.pool}' was lost: {self._how()}.",
+            pid=self.pid,
+            reason=str(self.reason or EndReason.LOST),
         )
 
     def _how(self) -> str:
-        return self._reason or (str(self._exited) if self._exited else "its connection ended")
+        if self._reason:
+            return self._reason
+        how = str(self._exited) if self._exited else "its connection ended"
+        word = WORDS.get(self.reason or EndReason.LOST)
+        return f"{how} ({word})" if word else how

@@ -33,12 +33,14 @@ type Answer = Callable[[Call, dict[str, Any]], Awaitable[Any]]
 class RunScope:
     """What a run's pipeline may use. `pipeline` runs a pinned version to its outputs; None: there are
     none here. `run_code` lets modules run what a language model writes. `tool_steps` records calls that a
-    person must let or that have side effects, and asks the person."""
+    person must let or that have side effects, and asks the person. `session` is what pools that keep their
+    workers know its steps by; empty: its run."""
 
     tools: Mapping[str, HostTool] = field(default_factory=lambda: MappingProxyType({}))
     pipeline: RunPipeline | None = None
     run_code: bool = False
     tool_steps: ToolSteps | None = None
+    session: str = ""
 
 
 class References:

@@ -28,7 +28,7 @@ from runner.bridge.messages import (
     ToolResponseMessage,
     TraceMessage,
 )
-from runner.bridge.nursery import Newborn, OnExit
+from runner.bridge.nursery import Newborn, OnExit, Vitals
 from runner.bridge.wire import Received, Wire
 from runner.bridge.worker_loop import READ_SIZE, Worker, WorkerLoop
 from runner.engine.errors import WorkerLost
@@ -130,10 +130,13 @@ class ScriptedWorker:
 
 
 class ScriptedNursery:
-    """Workers that do nothing by themselves; `next()` gives each to the test as it is asked for."""
+    """Workers that do nothing by themselves; `next()` gives each to the test as it is asked for. What a
+    test puts into `dead` and `memory`, by pid, the pool measures."""
 
     def __init__(self) -> None:
         self.killed: list[int] = []
+        self.dead: set[int] = set()
+        self.memory: dict[int, int] = {}
         self._born: asyncio.Queue[ScriptedWorker] = asyncio.Queue()
         self._workers: dict[int, tuple[ScriptedWorker, OnExit]] = {}
         self._pids = count(1001)
@@ -162,6 +165,12 @@ class ScriptedNursery:
         worker, on_exit = self._workers.pop(pid)
         worker.close()
         on_exit(exited)
+
+    def vitals(self, pid: int) -> Vitals:
+        return Vitals(pid in self.dead, self.memory.get(pid))
+
+    def heal(self) -> None:
+        """Nothing to mend."""
 
     async def aclose(self) -> None:
         for pid in tuple(self._workers):
@@ -195,6 +204,12 @@ class ThreadNursery:
             with suppress(OSError):
                 theirs.shutdown(socket.SHUT_RDWR)
             on_exit(Exited(pid=pid, signal=9))
+
+    def vitals(self, pid: int) -> Vitals:
+        return Vitals(is_dead=False, memory=None)
+
+    def heal(self) -> None:
+        """Nothing to mend."""
 
     async def aclose(self) -> None:
         for pid in tuple(self._workers):

@@ -45,7 +45,9 @@ class Runner:
             else None
         )
         tell = [METRICS.record, *([self._spans.record] if self._spans else [])]
-        self.hosts = Hosts(host or HostSettings(), self.recorder, self._thread, tell=tell)
+        self.hosts = Hosts(
+            host or HostSettings(pools=settings.POOLS), self.recorder, self._thread, tell=tell
+        )
         self.dispatcher = Dispatcher(
             publisher=self.publisher,
             recorder=self.recorder,
@@ -70,7 +72,7 @@ class Runner:
     async def warm_up(self) -> None:
         """Load DSPy and the embedded model before the first run asks for them, one after the other:
         each takes a core for a second or two."""
-        for begin in (self.hosts.shared.pool.start, self.hosts.start_local_model):
+        for begin in (self.hosts.shared.pools.start, self.hosts.start_local_model):
             try:
                 await begin()
             except RunnerError as error:
@@ -93,12 +95,13 @@ class Runner:
 
     async def _tell_workers(self) -> None:
         while True:
-            pool = self.hosts.shared.pool.stats()
-            pids = [worker["pid"] for worker in pool["workers"]]
+            pools = self.hosts.shared.pools.stats()
+            workers = [worker for pool in pools for worker in pool["workers"]]
+            pids = [worker["pid"] for worker in workers]
             memory = await asyncio.to_thread(lambda asked: [memory_of(pid) for pid in asked], pids)
-            for worker, taken in zip(pool["workers"], memory, strict=True):
+            for worker, taken in zip(workers, memory, strict=True):
                 worker["memory"] = taken
-            stats = {"runs": self.dispatcher.running, "pools": [pool]}
+            stats = {"runs": self.dispatcher.running, "pools": pools}
             self.publisher.tell(WORKERS, "live.workers", stats=stats)
             await asyncio.sleep(WORKERS_TOLD)
 
@@ -108,7 +111,7 @@ class Runner:
         while True:
             try:
                 await self.hosts.figures.sync()
-                ready = self.hosts.shared.pool.ready
+                ready = self.hosts.shared.pools.ready
                 if ready is not None and ready.modules != noted:
                     await self._thread.do(lambda known: note_modules(ready=known), ready)
                     noted = ready.modules

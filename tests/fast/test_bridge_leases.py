@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from runner.bridge.leases import PoolSettings, needed, worker_for
+from runner.bridge.leases import needed, shared_worker_for, surplus, worker_for
+from runner.bridge.pool_settings import PoolSettings
 from runner.bridge.proxy import Figures, WorkerState
+from runner.bridge.waiting import Waiter
 
 
 @dataclass
@@ -16,10 +18,12 @@ class Worker:
     run_id: str = ""
     state: WorkerState = WorkerState.IDLE
     figures: Figures = field(default_factory=Figures)
+    number: int = 0
+    retiring: str = ""
 
     @property
     def is_free(self) -> bool:
-        return self.state is WorkerState.IDLE
+        return self.state is WorkerState.IDLE and not self.retiring
 
     @property
     def is_spare(self) -> bool:
@@ -27,6 +31,10 @@ class Worker:
 
 
 BUSY, STARTING, STOPPING = WorkerState.BUSY, WorkerState.STARTING, WorkerState.STOPPING
+
+
+def waiters(*runs: str, **more: Any) -> list[Waiter]:
+    return [Waiter(run_id=run, **more) for run in runs]
 
 
 def choose(run_id: str, workers: list[Any], per_run: int = 2) -> Any:
@@ -65,17 +73,80 @@ def test_workers_are_started_for_who_waits_and_as_spares(
     waiting: list[str], workers: list[Any], start: int
 ) -> None:
     settings = PoolSettings(size=4, spares=1, per_run=2)
-    assert needed(waiting, workers, settings).start == start
+    assert needed(waiters(*waiting), workers, settings).start == start
 
 
 def test_longest_resting_worker_is_taken_back_when_there_is_no_room() -> None:
     workers: Any = [Worker("a"), Worker("b"), Worker("c", BUSY)]
     workers[0].figures.used, workers[1].figures.used = 20.0, 10.0
     settings = PoolSettings(size=3, spares=0)
-    assert needed(["d"], workers, settings).take_back is workers[1]
+    assert needed(waiters("d"), workers, settings).take_back is workers[1]
     assert needed([], workers, settings).take_back is None
 
 
 def test_one_worker_is_taken_back_for_one_that_waits() -> None:
     workers: Any = [Worker("a"), Worker("b", STOPPING)]
-    assert needed(["d"], workers, PoolSettings(size=2, spares=0)).take_back is None
+    assert needed(waiters("d"), workers, PoolSettings(size=2, spares=0)).take_back is None
+
+
+def share(workers: list[Any], per_run: int = 4, **waiter: Any) -> Any:
+    return shared_worker_for(Waiter(run_id="a", **waiter), workers, per_run)
+
+
+def test_shared_worker_is_that_of_the_session_else_the_one_used_last() -> None:
+    workers: Any = [Worker(number=1), Worker(number=2), Worker(number=3)]
+    workers[1].figures.used = 5.0
+    assert share(workers, bound=3) is workers[2]
+    assert share(workers) is workers[1]
+    workers[2].state = BUSY
+    assert share(workers, bound=3) is workers[1]
+
+
+def test_strict_session_has_its_own_worker_or_none() -> None:
+    workers: Any = [Worker(number=1), Worker(number=2)]
+    assert share(workers, bound=2, strict=True) is workers[1]
+    workers[1].state = BUSY
+    assert share(workers, bound=2, strict=True) is None
+
+
+def test_step_that_crashed_a_worker_gets_one_that_nobody_used() -> None:
+    workers: Any = [Worker(number=1), Worker(number=2)]
+    workers[0].figures.calls = 3
+    assert share(workers, fresh=True) is workers[1]
+    assert share(workers[:1], fresh=True) is None
+
+
+def test_run_shares_no_more_workers_than_it_may_hold() -> None:
+    assert share([Worker("a", BUSY), Worker()], per_run=1) is None
+
+
+def test_used_worker_makes_room_for_one_that_nobody_used() -> None:
+    workers: Any = [Worker(number=1)]
+    workers[0].figures.calls = 3
+    settings = PoolSettings(size=1, spares=0, reuse=True)
+    assert needed(waiters("a", fresh=True), workers, settings).take_back is workers[0]
+    assert needed(waiters("a"), workers, settings).take_back is None
+
+
+def test_who_waits_for_a_worker_of_its_own_needs_no_other() -> None:
+    settings = PoolSettings(size=4, spares=0, reuse=True)
+    assert needed(waiters("a", bound=1, strict=True), [], settings).start == 0
+
+
+def test_after_many_crashes_no_spare_is_started_and_who_waits_is_served() -> None:
+    settings = PoolSettings(size=4, spares=2)
+    assert needed(waiters("a"), [], settings, spares=0).start == 1
+
+
+def test_smaller_pool_gives_up_spares_first_and_workers_at_work_last() -> None:
+    workers: Any = [
+        Worker("a", BUSY, number=1),
+        Worker("b", number=2),
+        Worker(number=3),
+        Worker(state=STARTING, number=4),
+    ]
+    assert surplus(workers, 4) == []
+    assert surplus(workers, 2) == [workers[2], workers[1]]
+    assert surplus(workers, 1) == [workers[2], workers[1], workers[0]]
+    workers[2].retiring = "told to"
+    assert surplus(workers, 3) == []

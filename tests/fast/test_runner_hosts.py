@@ -135,7 +135,7 @@ async def test_hosts_are_shared_while_names_mean_the_same(
     async with hosts.host(first) as one, hosts.host(first) as same, hosts.host(second) as other:
         assert one is same
         assert one is not other
-        assert one.pool is other.pool
+        assert one.pools is other.pools
         assert one.gateway.adapter("scripted") is other.gateway.adapter("scripted")
     assert len(hosts._hosts) == 1
     await hosts.aclose()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def host() -> AsyncIterator[Host]:
-    async with Host(HostSettings(pool=PoolSettings(size=1, spares=0))) as host:
+    async with Host(HostSettings(pools=(PoolSettings(size=1, spares=0),))) as host:
         yield host
 
 

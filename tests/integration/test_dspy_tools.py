@@ -49,7 +49,7 @@ async def host() -> AsyncIterator[Host]:
     settings = HostSettings(
         profiles={"script": SCRIPT},
         default_profile="script",
-        pool=PoolSettings(size=1, spares=0),
+        pools=(PoolSettings(size=1, spares=0),),
         tools=(HostTool.of(send, side_effects=True, approval=True),),
     )
     async with Host(settings, replay_log=MemoryReplayLog()) as host:
@@ -94,7 +94,7 @@ async def test_a_run_waits_for_a_person_and_does_nothing_twice(host: Host) -> No
     assert (result.status, SENT) == (RunStatus.WAITING, [])
     asked = result.steps["agent/send[1]"]
     assert (asked.kind, asked.inputs) == ("tool", {"to": "Ada"})
-    assert not host.pool.stats()["workers"] or host.pool.stats()["queued"] == 0
+    assert not host.pools.general.stats()["workers"] or host.pools.general.stats()["queued"] == 0
 
     answers = {"agent/send[1]": APPROVED}
     result, recorded = await once(host, recorded, answers)

@@ -17,6 +17,7 @@ from pipelines.graph.policy import StepPolicy
 from pipelines.graph.signature import parse
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.pool import Pool, PoolSettings
+from runner.bridge.pools import OnePool
 from runner.engine.errors import RemoteError
 from runner.engine.events import EventType
 from runner.engine.executor import Call
@@ -78,7 +79,7 @@ def run(pool: Pool, observer: Observer, request: pytest.FixtureRequest) -> Run:
             inputs=inputs,
             observer=observer,
         )
-        return await DSPyExecutor(pool, gateway, {"retrieve": retrieve}).execute(call)
+        return await DSPyExecutor(OnePool(pool), gateway, {"retrieve": retrieve}).execute(call)
 
     return run_node
 
@@ -233,7 +234,7 @@ async def test_colbert_asks_the_host_for_its_rows(run: Run, observer: Observer) 
 async def test_what_is_no_module_is_not_there(run: Run, pool: Pool, module: str) -> None:
     node = Node(id="n1", kind="dspy_module")
     config = kind_named("dspy_module").config(module=module, signature=ANSWER)
-    assert not DSPyExecutor(pool, ScriptedGateway("")).can(node, config)
+    assert not DSPyExecutor(OnePool(pool), ScriptedGateway("")).can(node, config)
     with pytest.raises(RemoteError, match=f"no module '{module}'"):
         await run(
             ScriptedGateway(""), "dspy_module", {"question": "?"}, module=module, signature=ANSWER

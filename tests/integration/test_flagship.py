@@ -131,7 +131,7 @@ async def test_a_worker_killed_in_a_step_does_not_stop_the_run(host: Host) -> No
         if chunk.step == "chain_of_thought" and not killed:
             busy = [
                 worker["pid"]
-                for worker in host.pool.stats()["workers"]
+                for worker in host.pools.general.stats()["workers"]
                 if worker["state"] == "busy"
             ]
             killed.extend(busy)

@@ -9,9 +9,11 @@ import pytest
 from pipelines.graph.graph import Node
 from pipelines.graph.kinds import kind_named
 from pipelines.graph.policy import StepPolicy
+from runner.bridge.crash_barrier import BarrierSettings
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.messages import ModuleInfo
 from runner.bridge.pool import Pool, PoolSettings
+from runner.bridge.pools import OnePool
 from runner.bridge.testing import ThreadNursery
 from runner.bridge.worker_loop import Step, Worker
 from runner.engine.errors import OutputNotProduced, RemoteError, RunnerError, WorkerLost
@@ -94,8 +96,8 @@ class House:
         self.gateway = Gateway()
         self.observer = Observer()
         self.nursery = ThreadNursery(WORKER)
-        self.pool = Pool(PoolSettings(size=2), self.nursery)
-        self.executor = DSPyExecutor(self.pool, self.gateway, {"add": self.add})
+        self.pool = Pool(PoolSettings(size=2, barrier=BarrierSettings(backoff=())), self.nursery)
+        self.executor = DSPyExecutor(OnePool(self.pool), self.gateway, {"add": self.add})
 
     async def add(self, call: Call, arguments: dict[str, Any]) -> Any:
         if self.gateway.answer is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runner.bridge.crash_barrier import BarrierSettings
 from runner.bridge.frames import MAX_FRAME, Kind, pack
 from runner.bridge.heartbeat import HeartbeatSettings
 from runner.bridge.messages import (
@@ -34,7 +35,8 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.nursery = ScriptedNursery()
-        self.pool = Pool(PoolSettings(**{"spares": 0, "size": 2, **settings}), self.nursery)
+        own = {"spares": 0, "size": 2, "barrier": BarrierSettings(backoff=())}
+        self.pool = Pool(PoolSettings(**{**own, **settings}), self.nursery)
         self.handler = Recorder()
         self.calls: list[asyncio.Task[Outcome]] = []
 

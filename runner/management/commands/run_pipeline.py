@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pipelines.examples import EXAMPLES, example
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         self, graph: Graph, inputs: dict[str, Any], timeout: float | None, quiet: bool
     ) -> RunResult:
         screen = Screen(self.stdout)
-        async with Host(HostSettings()) as host:
+        async with Host(HostSettings(pools=settings.POOLS)) as host:
             if quiet:
                 return await host.run(graph, inputs, timeout=timeout)
             return await host.run(
