@@ -40,8 +40,8 @@ from runner.bridge.pool_settings import PoolSettings
 from runner.bridge.proxy import CallHandler, WorkerProxy
 from runner.bridge.timeouts import budget
 from runner.bridge.waiting import Waiter
-from runner.bridge.workforce import Workforce
 from runner.bridge.wire import Traffic
+from runner.bridge.workforce import Workforce
 from runner.engine.errors import RemoteError, RunnerError, StepTimeout, WorkerLost
 
 __all__ = ["Outcome", "Pool", "PoolBusy", "PoolClosed", "PoolSettings"]
