@@ -23,7 +23,7 @@ import msgspec
 from pipelines.graph.graph import Graph, GraphError
 from pipelines.graph.validate import Problem, validate
 from runner.bridge.executor import DSPyExecutor
-from runner.bridge.pool_settings import PoolSettings
+from runner.bridge.pool_settings import PoolSettings, with_defaults
 from runner.bridge.pools import Pools
 from runner.bridge.references import RunScope, pinned_runner
 from runner.bridge.tools import REGISTERED, HostTool, search_tool
@@ -152,7 +152,7 @@ class Shared:
         figures: FigureStore | None = None,
     ) -> None:
         self.figures = figures or MemoryFigures()
-        self.pools = Pools(settings.pools)
+        self.pools = Pools(with_defaults(settings.pools))
         self.adapters = Adapters()
         self.throttles = Throttles()
         self.ledger = Ledger()

@@ -8,9 +8,10 @@ import msgspec
 
 from runner.bridge import formats
 from runner.bridge.isolation import Isolation, report
-from runner.bridge.leases import PoolSettings
 from runner.bridge.messages import Ready
 from runner.bridge.pool import Pool
+from runner.bridge.pool_settings import PoolSettings
+from runner.bridge.pools import Pools
 from runner.engine.errors import RunnerError
 from runner.engine.findings import Finding, broken, degraded, ok
 
@@ -18,13 +19,16 @@ SETUP = "Run `make setup`, which installs what is missing."
 
 
 def workers(pools: Sequence[PoolSettings]) -> list[Finding]:
-    """Have one worker of each pool, each with a forkserver of its own, and end them. Blocks for some two
-    seconds: DSPy is loaded."""
+    """Have one worker of each pool, and end them. Blocks for some two seconds: DSPy is loaded."""
     return asyncio.run(_workers(pools))
 
 
 async def _workers(pools: Sequence[PoolSettings]) -> list[Finding]:
-    answers = await asyncio.gather(*(_worker(each) for each in pools))
+    there = Pools(pools)
+    try:
+        answers = await asyncio.gather(*(_worker(each) for each in there))
+    finally:
+        await there.aclose()
     ready = next((each for each, _ in answers if isinstance(each, Ready)), None)
     why = next((str(each) for each, _ in answers if not isinstance(each, Ready)), "")
     if ready is None:
@@ -41,15 +45,13 @@ async def _workers(pools: Sequence[PoolSettings]) -> list[Finding]:
     ]
 
 
-async def _worker(settings: PoolSettings) -> tuple[Ready | str, float]:
+async def _worker(pool: Pool) -> tuple[Ready | str, float]:
     """What the pool's first worker is, or why there is none; and after how many seconds."""
-    pool, began = Pool(settings), time.monotonic()
+    began = time.monotonic()
     try:
         return await pool.start(), time.monotonic() - began
     except RunnerError as error:
         return error.message, time.monotonic() - began
-    finally:
-        await pool.aclose()
 
 
 def _pools(pools: Sequence[PoolSettings], answers: Sequence[tuple[Ready | str, float]]) -> Finding:

@@ -10,22 +10,19 @@ from runner.bridge.messages import Ready
 from runner.bridge.nursery import ForkNursery, Nursery
 from runner.bridge.pool import Pool
 from runner.bridge.pool_choice import GENERAL, pool_for
-from runner.bridge.pool_settings import PoolSettings, with_defaults
+from runner.bridge.pool_settings import PoolSettings
 
 type _Kind = tuple[str, int, Isolation]
 
 
 class Pools:
-    """The pools of these settings and DSPex's own others. `nursery` is for all of them, in tests."""
+    """The pools of these settings. `nursery` is for all of them, in tests."""
 
-    def __init__(
-        self, settings: tuple[PoolSettings, ...] = (), nursery: Nursery | None = None
-    ) -> None:
+    def __init__(self, settings: Iterable[PoolSettings], nursery: Nursery | None = None) -> None:
         self._nurseries: dict[_Kind, Nursery] = {}
         self._given = nursery
         self._pools = {
-            each.name: Pool(each, self._nursery_of(each), shares_nursery=True)
-            for each in with_defaults(settings)
+            each.name: Pool(each, self._nursery_of(each), shares_nursery=True) for each in settings
         }
 
     def __iter__(self) -> Iterator[Pool]:

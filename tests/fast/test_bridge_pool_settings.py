@@ -82,12 +82,12 @@ def test_given_pool_takes_the_place_of_the_one_of_its_name() -> None:
 
 
 def test_pools_of_one_kind_of_worker_share_a_forkserver() -> None:
-    pools = Pools()
+    pools = Pools(POOLS)
     assert len({id(pool._nursery) for pool in pools}) == 1
     assert not any(len(pool.workforce) for pool in pools)
 
 
 def test_step_goes_to_the_pool_of_its_modules() -> None:
-    pools = Pools(nursery=ScriptedNursery())
+    pools = Pools(POOLS, nursery=ScriptedNursery())
     assert pools.for_modules(("ColBERTv2",)) is pools["neural"]
     assert pools.for_modules(("Predict",)) is pools.general

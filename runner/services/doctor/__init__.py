@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 
+from django.conf import settings
+
 from runner.bridge.checkup import isolation, workers
-from runner.bridge.leases import PoolSettings
 from runner.engine.findings import Finding, State, broken
 from runner.live.checkup import channel_layer
 from runner.lm.checkup import local_model
@@ -29,7 +30,7 @@ type Check = Callable[[], list[Finding]]
 PARTS: Mapping[str, Check] = {
     "Python": python,
     "Database": database,
-    "DSPy": lambda: workers((PoolSettings(),)),
+    "DSPy": lambda: workers(settings.POOLS),
     "Isolation": isolation,
     "Sandbox for code": code_sandbox,
     "Local model": local_model,
