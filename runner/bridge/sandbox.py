@@ -78,7 +78,7 @@ def ready(environment: Mapping[str, str]) -> Ready:
         return Ready(False, f"Deno 2, the sandbox's runtime, is not installed. {MEND}")
     version, cache = pyodide_version(), Path(environment["DENO_DIR"])
     if not any(cache.glob(f"npm/**/pyodide/{version}/pyodide.asm.wasm")):
-        return Ready(False, f"Pyodide {version} is not in Deno's cache ({cache}). {MEND}")
+        return Ready(False, f"Pyodide {version} is not in Deno's cache. {MEND}")
     return Ready(True, f"Pyodide {version} in {deno}")
 
 

@@ -1,6 +1,7 @@
 """The DSPy modules that workers said they have: a page, and what the inspector shows of a node's."""
 
 import json
+import os
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from pipelines.models import Pipeline
 from pipelines.permissions import Action, get_or_404
 from pipelines.views.inspector_fields import UNSET, FormField, form_fields
 from pipelines.views.requests import person
+from runner.bridge import sandbox
 from runner.bridge.tools import OPEN_TOOLS, REGISTERED
 from runner.models import DSPyModule, RunnerSettings
 from runner.views.module_fields import option_fields, read_option
@@ -51,6 +53,12 @@ def of_node(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
         "groups": _groups(node, chosen, inner),
         "json": _json_fields(node) if chosen is None else [],
     }
+    if (
+        chosen
+        and chosen.runs_code
+        and not (found := sandbox.ready(sandbox.worker_environment(os.environ))).ok
+    ):
+        context["no_sandbox"] = found.detail
     if chosen and "tools" in chosen.takes:
         context["tools"] = _tools(pipeline)
     return render(request, "runner/dspy_modules.html#of_node", context)

@@ -1,5 +1,6 @@
 """The router's page: who sees and changes what, and what it says."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,6 +172,28 @@ def test_an_option_is_checked_while_it_is_typed(
     assert client_of(world, "outsider").post(address, typed).status_code == 404
     elsewhere = {**typed, "part": "policy"}
     assert client_of(world, "viewer").post(address, elsewhere).status_code == 404
+
+
+def test_the_inspector_says_what_a_module_that_runs_code_lacks(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DSPEX_SANDBOX_DIR", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    address = agent_of(world, module="RLM")
+    rlm = ModuleInfo(name="RLM", takes=("signature", "interpreter"), options={"properties": {}})
+    note_modules(ready=Ready(protocol=1, format="json", modules=(rlm,)))
+
+    def shown() -> str:
+        return client_of(world, "viewer").get(address).content.decode()
+
+    assert "which is off here" in shown()
+    settings = RunnerSettings.current()
+    settings.run_code = True
+    settings.save()
+    assert (
+        "Deno 2, the sandbox&#x27;s runtime, is not installed. Run <code>make sandbox</code>"
+        in shown()
+    )
 
 
 def test_the_modules_of_the_installed_dspy_are_shown(world: World) -> None:
