@@ -2,7 +2,8 @@
 
 litellm is not installed with DSPex (docs/design.md says why). Its own retries, caches, callbacks and
 fallbacks stay off: the gateway has them. It speaks HTTP itself, so what `runner/lm/network.py` checks of
-a connection is here checked of the address beforehand, and not pinned.
+a connection is here checked of the address beforehand, and not pinned; redirects are not followed where it
+uses OpenAI's client.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from runner.lm.adapters.wire import reported_error, retry_after, settings_of
 from runner.lm.errors import (
     AddressRefused,
     AuthError,
+    BillingError,
     ContextWindowExceeded,
     LMError,
     LMTimeout,
@@ -67,6 +69,11 @@ class LiteLLMAdapter:
         finally:
             if stream is not None and hasattr(stream, "aclose"):
                 await stream.aclose()
+        # litellm ends every stream as if the provider had: also one that was cut, or was no stream at all.
+        if getattr(stream, "received_finish_reason", "") is None:
+            raise TransportError(
+                "The provider's stream was cut before its end, or was no stream of an answer."
+            )
         yield answer.response()
 
     def health(self, profile: LMProfile) -> tuple[bool, str]:
@@ -91,12 +98,15 @@ def _litellm() -> Any:
     # Else its import asks a code host for lists that come with it.
     for name in ("LITELLM_LOCAL_MODEL_COST_MAP", "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"):
         os.environ.setdefault(name, "true")
+    import httpx  # litellm brings it
     import litellm  # type: ignore[import-not-found]
 
     litellm.telemetry = False
     litellm.drop_params = True  # what a model does not take is left out, as the other adapters do
     litellm.num_retries = 0
     litellm.suppress_debug_info = True
+    if getattr(litellm, "aclient_session", None) is None:
+        litellm.aclient_session = httpx.AsyncClient(follow_redirects=False, trust_env=False)
     return litellm
 
 
@@ -151,12 +161,26 @@ _BY_NAME: dict[str, type[LMError]] = {
 def error_of(error: Exception) -> LMError:
     """The typed error for one of litellm's."""
     message = str(getattr(error, "message", error))
-    for kind in type(error).__mro__:
-        if known := _BY_NAME.get(kind.__name__):
-            return known(message)
+    if isinstance(inner := getattr(error, "original_exception", None), Exception):
+        # A stream that broke off. What the provider said in it is one level below.
+        code = getattr(error.__context__, "code", None)
+        return (
+            error_of(inner) if code is None else reported_error(_said(error.__context__, message))
+        )
     status = getattr(error, "status_code", None)
-    found = reported_error({"message": message}, status if isinstance(status, int) else 500)
+    found = reported_error(_said(error, message), status if isinstance(status, int) else 500)
+    if not isinstance(found, BillingError | ContextWindowExceeded | Refusal):
+        for kind in type(error).__mro__:
+            if known := _BY_NAME.get(kind.__name__):
+                return known(message)
     seconds = retry_after(getattr(error, "litellm_response_headers", None) or {})
     if isinstance(found, RateLimited) and seconds is not None:
         found.details["retry_after"] = seconds
     return found
+
+
+def _said(error: object, message: str) -> dict[str, Any]:
+    """The provider's own error object, where litellm kept it."""
+    body = getattr(error, "body", None)
+    said = body if isinstance(body, dict) else {"code": getattr(error, "code", None)}
+    return {**said, "message": message}
