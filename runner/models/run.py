@@ -55,6 +55,10 @@ class RunQuerySet(OwnedQuerySet["Run"]):
             "inputs", "outputs", "errors", "artifacts", "pins", "version__text", "version__note"
         )
 
+    def given_pipeline_inputs(self) -> Self:
+        """Without the runs of one step, whose inputs are the step's own."""
+        return self.exclude(partial__contains='"mode":"only"')
+
     def finished_before(self, moment: datetime) -> Self:
         return self.filter(status__in=FINAL, finished_at__lt=moment)
 

@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db.models import Q
 
 from pipelines.graph.graph import Graph, Port
 from pipelines.models import Person, Pipeline
@@ -172,8 +171,8 @@ class _Last:
 
     def _inputs(self) -> Mapping[str, Any]:
         """Of the newest run that the pipeline's inputs went into."""
-        whole = Q(partial="") | ~Q(partial__contains='"mode":"only"')
-        run = Run.objects.filter(whole, pk__in=self._runs).order_by("-created_at").first()
+        given = Run.objects.filter(pk__in=self._runs).given_pipeline_inputs()
+        run = given.order_by("-created_at").first()
         if run is None:
             return {}
         aside = {place: key for place, key in run.artifacts.items() if place.startswith("inputs/")}

@@ -52,9 +52,12 @@ def panel(request: HttpRequest, pk: UUID) -> HttpResponse:
     user = person(request)
     mine = Run.objects.filter(pipeline=pipeline, author=user.pk) if user.pk else Run.objects.none()
     last = mine.select_related("version").order_by("-created_at").first()
+    asked = last
+    if last and last.part and last.part.mode == "only":
+        asked = mine.given_pipeline_inputs().order_by("-created_at").first()
     context = {
         "pipeline": pipeline,
-        "fields": _fields(given(pipeline.draft.graph), last.inputs if last else {}),
+        "fields": _fields(given(pipeline.draft.graph), asked.inputs if asked else {}),
         "may_run": can(user, Action.RUN, pipeline) and not pipeline.archived,
         "pins": _pins(pipeline, user),
     }
