@@ -73,7 +73,7 @@ def _pools(pools: Sequence[PoolSettings], answers: Sequence[tuple[Ready | str, f
 def _formats(ready: Ready | None) -> list[Finding]:
     """Which formats both sides have, and whether each of ours carries a message."""
     ours, theirs = formats.names(), ready.formats if ready else ()
-    bad = [name for name in ours if not _carries(name)]
+    bad = [name for name in ours if formats.by_name(name).messages and not _carries(name)]
     if bad:
         return [broken("Formats", f"{', '.join(bad)} loses what it carries.", SETUP)]
     missing = [name for name in ours if theirs and name not in theirs]

@@ -8,6 +8,7 @@ import subprocess  # noqa: F401
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,22 @@ def ask_then_die(step: Step, payload: dict[str, Any]) -> Any:
 
 def leave(step: Step, payload: dict[str, Any]) -> Any:
     os._exit(payload["code"])
+
+
+def crash(step: Step, payload: dict[str, Any]) -> Any:
+    """Die of this signal, sent by nobody else."""
+    with suppress(OSError):  # SIGKILL has no handler
+        signal.signal(payload["signal"], signal.SIG_DFL)
+    os.kill(os.getpid(), payload["signal"])
+
+
+def leave_a_child(step: Step, payload: dict[str, Any]) -> Any:
+    """Fork a child that holds this worker's socket, and keep it for a while."""
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(payload["seconds"])
+        os._exit(0)
+    return pid
 
 
 def wait(step: Step, payload: dict[str, Any]) -> Any:
@@ -119,6 +136,8 @@ def preload() -> Worker:
         "ask_then_die": ask_then_die,
         "leave": leave,
         "wait": wait,
+        "crash": crash,
+        "leave_a_child": leave_a_child,
         "try_all": try_all,
         "burn": burn,
         "take": take,

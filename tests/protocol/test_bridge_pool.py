@@ -1,14 +1,10 @@
 """The real pool against fake workers, over socketpairs."""
 
 import asyncio
-import contextlib
 import struct
-from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 
-from runner.bridge.crash_barrier import BarrierSettings
 from runner.bridge.frames import MAX_FRAME, Kind, pack
 from runner.bridge.heartbeat import HeartbeatSettings
 from runner.bridge.messages import (
@@ -21,64 +17,12 @@ from runner.bridge.messages import (
     ToolRequestMessage,
     TraceMessage,
 )
-from runner.bridge.pool import Outcome, Pool, PoolBusy, PoolClosed, PoolSettings
-from runner.bridge.testing import Recorder, ScriptedNursery, ScriptedWorker
+from runner.bridge.pool import PoolBusy, PoolClosed
 from runner.engine.errors import Failure, RemoteError, StepTimeout, WorkerLost
 from runner.lm.types import LMRequest, Message
+from tests.pool_bench import CALL, MakeBench, finish
 
-CALL = CallMessage(operation="echo", payload={"text": "hi"})
 REQUEST = LMRequest(messages=(Message(role="user", content="hi"),))
-
-
-class Bench:
-    """A pool with scripted workers, and the calls under way in it."""
-
-    def __init__(self, **settings: Any) -> None:
-        self.nursery = ScriptedNursery()
-        own = {"spares": 0, "size": 2, "barrier": BarrierSettings(backoff=())}
-        self.pool = Pool(PoolSettings(**{**own, **settings}), self.nursery)
-        self.handler = Recorder()
-        self.calls: list[asyncio.Task[Outcome]] = []
-
-    def call(self, run_id: str = "run", **options: Any) -> asyncio.Task[Outcome]:
-        task = asyncio.create_task(self.pool.run(run_id, CALL, self.handler, **options))
-        self.calls.append(task)
-        return task
-
-    async def worker(self) -> ScriptedWorker:
-        """The next worker that the pool asks for, ready."""
-        worker = await self.nursery.next()
-        await worker.shake_hands()
-        return worker
-
-    async def aclose(self) -> None:
-        for task in self.calls:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await task
-        await self.pool.aclose()
-
-
-type MakeBench = Callable[..., Bench]
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[MakeBench]:
-    made: list[Bench] = []
-
-    def make_bench(**settings: Any) -> Bench:
-        made.append(Bench(**settings))
-        return made[-1]
-
-    yield make_bench
-    for bench in made:
-        await bench.aclose()
-
-
-async def finish(worker: ScriptedWorker, value: Any = "done") -> None:
-    """Take the next call and answer it."""
-    received = await worker.expect(Kind.CALL)
-    await worker.send(Kind.RESULT, received.request, ResultMessage(value=value))
 
 
 async def test_call_reaches_a_worker_and_its_result_comes_back(make: MakeBench) -> None:
