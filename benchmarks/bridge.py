@@ -7,6 +7,8 @@ this machine does hits them alike. Without pebble or grpcio installed, that peer
 import asyncio
 import importlib.util
 import multiprocessing
+import os
+import signal
 import statistics
 import tempfile
 import time
@@ -139,6 +141,36 @@ async def _workers(report: Report) -> None:
         report("worker_ready_ms", ready * 1e3, "ms")
     finally:
         await pool.aclose()
+    report("worker_replace_ms", await _replace_ms(), "ms")
+
+
+async def _replace_ms() -> float:
+    """From the kill of a worker in the middle of a call until the one that takes its place is ready, with
+    no spare at hand."""
+    pool, seen = Pool(PoolSettings(size=2, spares=0)), []
+    endless = CallMessage(operation="chunks", payload={"text": "x", "count": 1_000_000_000})
+    try:
+        await pool.start()
+        for number in range(READY):
+            call = asyncio.create_task(pool.run(f"run-{number}", endless, Recorder()))
+            while not (busy := [w for w in pool.stats()["workers"] if w["state"] == "busy"]):
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.05)
+            killed = time.perf_counter()
+            os.kill(busy[0]["pid"], signal.SIGKILL)
+            while not any(_replaces(worker, busy[0]) for worker in pool.stats()["workers"]):
+                await asyncio.sleep(0.0005)
+            seen.append(time.perf_counter() - killed)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            await pool.release_run(f"run-{number}")
+    finally:
+        await pool.aclose()
+    return statistics.median(seen) * 1e3
+
+
+def _replaces(worker: dict[str, Any], killed: dict[str, Any]) -> bool:
+    return worker["number"] > killed["number"] and worker["state"] in ("idle", "busy")
 
 
 async def _table_ms() -> float:

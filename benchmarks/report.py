@@ -48,6 +48,7 @@ GOALS = {
     "bridge_tasks_vs_grpc_per_s": Goal(value=8_000, ratio=1),
     "bridge_chunks_vs_grpc_per_s": Goal(value=50_000, ratio=1),
     "worker_ready_ms": Goal(value=60),
+    "worker_replace_ms": Goal(value=80),
     "worker_private_mb": Goal(value=15),
     "table_100mb_ms": Goal(value=300, ratio=1),
     "splitter_chunk_us": Goal(value=5),

@@ -4,6 +4,8 @@ Decisions are in `leases.py`; this acts on them, within one event loop.
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from runner.bridge.crash_barrier import CrashBarrier, Suspect
@@ -35,6 +37,7 @@ class Leasing:
         """Given right after: either tells the other."""
         self._barrier = barrier
         self._closed = False
+        self._returning = 0
 
     def close(self) -> None:
         """Who still waits gets PoolClosed, and so does who comes."""
@@ -65,6 +68,16 @@ class Leasing:
         """Take steps again."""
         self.draining = False
         self.grant()
+
+    @contextmanager
+    def returning(self) -> Iterator[None]:
+        """Somebody comes back for a worker in a moment: have one made meanwhile."""
+        self._returning += 1
+        self._fork()
+        try:
+            yield
+        finally:
+            self._returning -= 1
 
     # Leases
 
@@ -161,7 +174,8 @@ class Leasing:
         if self._closed or self.draining or self.workforce.nursery is None:
             return
         now = asyncio.get_running_loop().time()
-        spares = 0 if self._barrier and self._barrier.holds_spares(now) else None
+        held = self._barrier and self._barrier.holds_spares(now)
+        spares = (0 if held else self.settings.spares) + self._returning
         workers = self.workforce.workers.values()
         needs = needed(tuple(self.line), workers, self.settings, spares=spares)
         if needs.start:

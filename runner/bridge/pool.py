@@ -256,7 +256,8 @@ class Pool:
                 self.totals.retried += 1
                 handler.lost(error)
                 asked = asyncio.get_running_loop().time()
-                await self._back_off(lost, end)
+                with self.leasing.returning():
+                    await self._back_off(lost, end)
 
     async def _back_off(self, lost: int, end: float | None) -> None:
         wait = self.barrier.backoff(lost, random.random())  # noqa: S311 (jitter)
