@@ -77,6 +77,20 @@ async def test_an_image_is_a_source() -> None:
     assert body["messages"][0]["content"] == [{"type": "image", "source": source}]
 
 
+async def test_a_document_is_a_source_of_its_kind() -> None:
+    parts = [
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,eA=="}},
+        {"type": "file", "file": {"file_data": "data:text/csv;base64,YSxiCg=="}},
+        {"type": "file", "file": {"file_id": "file_1"}},
+    ]
+    body = await sent(LMRequest(messages=(said("user", parts),)))
+    assert [each["source"] for each in body["messages"][0]["content"]] == [
+        {"type": "base64", "media_type": "application/pdf", "data": "eA=="},
+        {"type": "text", "media_type": "text/plain", "data": "a,b\n"},
+        {"type": "file", "file_id": "file_1"},
+    ]
+
+
 async def test_a_schema_goes_without_what_the_api_does_not_take() -> None:
     body = await sent(ask(response_schema=SCHEMA))
     properties = {"n": {"type": "integer"}, "minimum": {"type": "string"}}
@@ -99,6 +113,19 @@ async def test_a_schema_by_tool_streams_its_arguments_as_the_answer() -> None:
     assert response.tool_calls is None
     assert observer.text("n") == "1"
     assert fake.requests[0].body["tool_choice"] == {"type": "tool", "name": "answer"}
+
+
+@pytest.mark.parametrize("calls", [True, False])
+async def test_what_is_said_beside_our_own_tool_is_the_answer_without_it(calls: bool) -> None:
+    observer = Recorder()
+    start = {"type": "tool_use", "id": "1", "name": "answer", "input": {}}
+    said = block(0, {"type": "text", "text": ""}, {"type": "text_delta", "text": "Sure."})
+    by_tool = block(1, start, {"type": "input_json_delta", "partial_json": '{"n": 1}'})
+    reply = messages_streamed(stop="tool_use", blocks=[*said, *(by_tool if calls else [])])
+    async with calling(MESSAGES, reply, settings={"schema_by": "tool"}) as (gateway, _):
+        response = await gateway.complete(ask(response_schema=SCHEMA), a_call(observer))
+    assert response.text == ('{"n": 1}' if calls else "Sure.")
+    assert [each.text for each in observer.chunks] == (["1"] if calls else [])
 
 
 async def test_calls_of_tools_are_put_together_from_their_pieces() -> None:

@@ -1,9 +1,11 @@
-"""Every provider API against every fault: what each comes to, and that no key gets out."""
+"""Every provider API and every adapter against every fault: what each comes to, and that no key gets out.
+litellm, which is not installed here, has its own in test_lm_litellm.py."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from time import perf_counter
@@ -15,12 +17,20 @@ from runner.engine.errors import RunnerError
 from runner.lm import errors
 from runner.lm.adapters import sse
 from runner.lm.gateway import Gateway
+from runner.lm.local_model import Endpoint
 from runner.lm.types import LMProfile
 from tests.fake_provider import DIALECTS, Dialect, FakeProvider, Reply, event, failed, provider
 from tests.lm_calls import Recorder, a_call, ask, gateway_of
 
 KEY = "sk-canary-0123456789"
 dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+CHAT = DIALECTS["chat_completions"]
+FACES = {
+    **DIALECTS,
+    "instructor": replace(CHAT, adapter="instructor", settings={"over": "openai_compatible"}),
+    "local": replace(CHAT, adapter="local"),
+}
+faces = pytest.mark.parametrize("dialect", FACES.values(), ids=FACES)
 
 
 def profile_for(dialect: Dialect, fake: FakeProvider, **fields: Any) -> LMProfile:
@@ -42,10 +52,25 @@ async def calling(
 ) -> AsyncIterator[tuple[Gateway, FakeProvider]]:
     async with provider(*replies) as fake:
         gateway = gateway_of(profile_for(dialect, fake, **fields))
+        if dialect.adapter == "local":
+            child = Child(Endpoint(base_url=fake.base_url, key=KEY))
+            gateway.adapter("local").model = lambda profile: child  # type: ignore[attr-defined]
         try:
             yield gateway, fake
         finally:
             await gateway.aclose()
+
+
+class Child:
+    """In place of the embedded model's process: the provider of the test."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def running(self) -> Endpoint:
+        return self._endpoint
+
+    def wait(self, seconds: float) -> None: ...
 
 
 async def failure_of(dialect: Dialect, reply: Reply, **fields: Any) -> str:
@@ -57,7 +82,7 @@ async def failure_of(dialect: Dialect, reply: Reply, **fields: Any) -> str:
     return str(caught.value.details.get("cause", caught.value.code))
 
 
-@dialects
+@faces
 async def test_an_answer_streams_and_its_usage_is_read(dialect: Dialect) -> None:
     observer = Recorder()
     async with calling(dialect, dialect.streamed("Hel", "lo é")) as (gateway, fake):
@@ -70,7 +95,7 @@ async def test_an_answer_streams_and_its_usage_is_read(dialect: Dialect) -> None
     assert KEY in request.headers[dialect.key_header]
 
 
-@dialects
+@faces
 async def test_a_provider_that_does_not_stream_is_read_whole(dialect: Dialect) -> None:
     body = json.dumps(dialect.whole).encode()
     reply = Reply(content_type="application/json; charset=utf-8", parts=[body])
@@ -79,7 +104,7 @@ async def test_a_provider_that_does_not_stream_is_read_whole(dialect: Dialect) -
     assert (response.text, response.usage.output_tokens) == ("all", 5)
 
 
-@dialects
+@faces
 async def test_a_stream_may_be_cut_anywhere_by_the_network(dialect: Dialect) -> None:
     whole = b"".join(dialect.streamed("é\u2028", "x").parts).replace(b"\n", b"\r\n")
     reply = Reply(parts=[bytes([byte]) for byte in whole])
@@ -87,7 +112,7 @@ async def test_a_stream_may_be_cut_anywhere_by_the_network(dialect: Dialect) -> 
         assert (await gateway.complete(ask(), a_call())).text == "é\u2028x"
 
 
-@dialects
+@faces
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
@@ -120,20 +145,20 @@ async def test_every_fault_has_its_error(dialect: Dialect, reply: Reply, code: s
     assert await failure_of(dialect, reply) == code
 
 
-@dialects
+@faces
 async def test_an_error_inside_a_stream_is_the_providers(dialect: Dialect) -> None:
     parts = [*list(dialect.streamed("half").parts)[:2], event(dialect.error_event)]
     assert await failure_of(dialect, Reply(parts=parts)) == "rate_limit"
 
 
-@dialects
+@faces
 @pytest.mark.parametrize("cut", [True, False])
 async def test_a_stream_that_ends_early_was_cut(dialect: Dialect, cut: bool) -> None:
     parts = list(dialect.streamed("half", "whole").parts)[:-3]
     assert await failure_of(dialect, Reply(parts=parts, cut=cut)) == "transport"
 
 
-@dialects
+@faces
 async def test_a_cut_stream_is_taken_back_and_repeated(dialect: Dialect) -> None:
     observer = Recorder()
     half = Reply(parts=list(dialect.streamed("half", "x").parts)[:-3], cut=True)
@@ -144,7 +169,7 @@ async def test_a_cut_stream_is_taken_back_and_repeated(dialect: Dialect) -> None
     assert observer.events[0][1] == {"call": 1, "reason": "transport"}
 
 
-@dialects
+@faces
 async def test_a_redirect_is_not_followed(dialect: Dialect) -> None:
     async with provider() as elsewhere:
         moved = failed(307, "moved", location=elsewhere.base_url)
@@ -152,7 +177,7 @@ async def test_a_redirect_is_not_followed(dialect: Dialect) -> None:
     assert not elsewhere.requests
 
 
-@dialects
+@faces
 @pytest.mark.parametrize("parts", [[b"data: " + b"x" * 4000], [b"data: x\n"] * 800])
 async def test_an_event_without_an_end_is_given_up(
     dialect: Dialect, parts: list[bytes], monkeypatch: pytest.MonkeyPatch
@@ -178,7 +203,7 @@ async def test_the_wait_that_a_provider_asks_for_is_kept(dialect: Dialect, how: 
     assert perf_counter() - start >= shortest
 
 
-@dialects
+@faces
 async def test_a_slow_drip_ends_at_the_timeout(dialect: Dialect) -> None:
     drip = dialect.streamed(*"abcdef" * 50, pause=0.01)
     async with calling(dialect, drip, timeout=0.06) as (gateway, fake):
@@ -187,7 +212,7 @@ async def test_a_slow_drip_ends_at_the_timeout(dialect: Dialect) -> None:
         await asyncio.wait_for(fake.disconnected.wait(), 0.1)
 
 
-@dialects
+@faces
 async def test_silence_ends_at_the_timeout_of_the_first_token(dialect: Dialect) -> None:
     silent = Reply(parts=[b": thinking\n\n"] * 100, pause=0.01)
     async with calling(dialect, silent, first_token_timeout=0.04) as (gateway, fake):
@@ -196,7 +221,7 @@ async def test_silence_ends_at_the_timeout_of_the_first_token(dialect: Dialect) 
         await asyncio.wait_for(fake.disconnected.wait(), 0.1)
 
 
-@dialects
+@faces
 async def test_cancelling_closes_the_connection_within_100_ms(dialect: Dialect) -> None:
     observer = Recorder()
     drip = dialect.streamed(*"abcdef" * 50, pause=0.01)
@@ -212,7 +237,7 @@ async def test_cancelling_closes_the_connection_within_100_ms(dialect: Dialect) 
             await task
 
 
-@dialects
+@faces
 async def test_a_key_that_a_provider_repeats_is_masked(dialect: Dialect) -> None:
     observer = Recorder()
     async with calling(dialect, dialect.streamed("key sk-canary-", "0123456789!")) as (gateway, _):

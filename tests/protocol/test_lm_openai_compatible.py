@@ -132,9 +132,46 @@ async def test_tool_calls_are_put_together_from_their_pieces() -> None:
     ]
 
 
+async def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
+    def piece(arguments: str, **named: str) -> dict[str, Any]:
+        function = {"arguments": arguments, **({"name": named["name"]} if named else {})}
+        return {"index": 0, "function": function, **({"id": named["id"]} if named else {})}
+
+    pieces = [
+        piece('{"x"', id="a", name="f"),
+        piece(": 1}"),
+        piece("{", id="b", name="g"),
+        piece("}"),
+    ]
+    deltas = [*(chunk(tool_calls=[each]) for each in pieces), chunk(finish="tool_calls")]
+    response = await one_attempt(Reply(parts=[event(delta) for delta in deltas]))
+    assert response.tool_calls is not None
+    assert [call["function"] for call in response.tool_calls] == [
+        {"name": "f", "arguments": '{"x": 1}'},
+        {"name": "g", "arguments": "{}"},
+    ]
+
+
+async def test_an_answer_in_parts_is_its_texts() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [thought, {"type": "text", "text": "42"}]
+    deltas = [chunk(content=parts), chunk(content="!", finish="stop")]  # type: ignore[arg-type]
+    response = await one_attempt(Reply(parts=[event(delta) for delta in deltas]))
+    assert response.text == "42!"
+
+
+async def test_an_error_is_told_in_the_words_of_the_server() -> None:
+    reply = Reply(
+        status=404, content_type="application/json", parts=[b'{"detail": "no model x here"}']
+    )
+    with pytest.raises(errors.InvalidRequest, match="404: no model x here"):
+        await one_attempt(reply)
+
+
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
+        (Reply(parts=[event({"error": {"message": "slow", "code": "429"}})]), errors.RateLimited),
         (failed(400, {"type": "exceed_context_size_error"}), errors.ContextWindowExceeded),
         (Reply(parts=[b'data: {"choices": 7}\n\n']), errors.UnexpectedResponse),
         (Reply(parts=[event({"error": "broken"})]), errors.ServerError),

@@ -98,12 +98,14 @@ _dump = msgspec.json.Encoder().encode
 class MessagesAnswer:
     """Puts a message together from its events. What the model thinks is not part of the answer.
 
-    With `by_tool` the arguments of our own tool are the text.
+    With `by_tool` the arguments of our own tool are the text; what the model says beside would spoil
+    the JSON, and is the answer only if it does not call our tool.
     """
 
     def __init__(self, *, by_tool: bool) -> None:
         self._by_tool = by_tool
         self._text: list[str] = []
+        self._beside: list[str] = []
         self._tool_calls: dict[int, dict[str, Any]] = {}
         self._answering: int | None = None  # the index of the block of our own tool
         self._usage = _Usage()
@@ -144,12 +146,12 @@ class MessagesAnswer:
             else:
                 function = {"name": block.name, "arguments": ""}
                 self._tool_calls[index] = {"id": block.id, "type": "function", "function": function}
-        return self._add(block.text) if block.type == "text" else ""
+        return self._say(block.text) if block.type == "text" else ""
 
     def _delta(self, index: int, delta: _Delta) -> str:
         self._stop_reason = delta.stop_reason or self._stop_reason
         if delta.type == "text_delta":
-            return self._add(delta.text)
+            return self._say(delta.text)
         return self._argument(index, delta.partial_json)
 
     def _argument(self, index: int, text: str) -> str:
@@ -159,8 +161,13 @@ class MessagesAnswer:
             self._tool_calls[index]["function"]["arguments"] += text
         return ""
 
+    def _say(self, text: str) -> str:
+        if not self._by_tool:
+            return self._add(text)
+        self._beside.append(text)
+        return ""
+
     def _add(self, text: str) -> str:
-        # What a model says before it calls our tool would spoil the JSON.
         if text:
             self._text.append(text)
         return text
@@ -174,7 +181,7 @@ class MessagesAnswer:
                 setattr(self._usage, name, count)
 
     def response(self) -> LMResponse:
-        text = "".join(self._text)
+        text = "".join(self._text or self._beside)
         if not self._stopped or not self._stop_reason:
             raise TransportError("The provider's stream was cut before its end.")
         if self._stop_reason == "refusal":

@@ -4,8 +4,10 @@ System turns go into a field of their own, turns of one role that follow each ot
 results of tools are content of a user's turn: so the API wants it.
 """
 
+import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
@@ -205,9 +207,19 @@ def _block(part: dict[str, Any]) -> dict[str, Any]:
     if kind == "image_url":
         return {"type": "image", "source": _source(str((part.get("image_url") or {}).get("url")))}
     if kind == "file":
-        file = part.get("file") or {}
-        return {"type": "document", "source": _source(str(file.get("file_data", "")))}
+        return {"type": "document", "source": _document(part.get("file") or {})}
     return part
+
+
+def _document(file: Mapping[str, Any]) -> dict[str, Any]:
+    if file_id := file.get("file_id"):
+        return {"type": "file", "file_id": file_id}
+    source = _source(str(file.get("file_data", "")))
+    if str(source.get("media_type", "")).startswith("text/"):  # only PDFs go as base64
+        with suppress(ValueError):
+            text = base64.b64decode(source["data"]).decode()
+            return {"type": "text", "media_type": "text/plain", "data": text}
+    return source
 
 
 def _source(url: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The wire format of the chat-completions API: what is sent, and what is read. No I/O."""
 
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,8 +89,13 @@ class _ToolCall(msgspec.Struct):
     function: _Function = msgspec.field(default_factory=_Function)
 
 
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+
+
 class _Delta(msgspec.Struct):
-    content: str | None = None
+    content: str | list[_Part] | None = None  # parts beside what the model thought: Mistral's
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
 
@@ -129,7 +135,8 @@ class ChatAnswer:
     def __init__(self) -> None:
         self._text: list[str] = []
         self._refusal: list[str] = []
-        self._tool_calls: dict[int, dict[str, Any]] = {}
+        self._called: list[tuple[int, dict[str, Any]]] = []
+        self._tool_calls: dict[int, dict[str, Any]] = {}  # the last of each index
         self._usage = Usage()
         self._model = ""
         self._finish_reason = ""
@@ -160,15 +167,20 @@ class ChatAnswer:
             self._tool_call(part, part.index if choice.delta else index)
         if delta.refusal:
             self._refusal.append(delta.refusal)
-        if delta.content:
-            self._text.append(delta.content)
-        return delta.content or ""
+        content = delta.content or ""
+        if not isinstance(content, str):
+            content = "".join(each.text for each in content if each.type == "text")
+        if content:
+            self._text.append(content)
+        return content
 
     def _tool_call(self, part: _ToolCall, index: int) -> None:
-        function = {"name": "", "arguments": ""}
-        call = self._tool_calls.setdefault(
-            index, {"id": "", "type": "function", "function": function}
-        )
+        call = self._tool_calls.get(index)
+        # Some servers give every call the index 0: another id is another call.
+        if call is None or (part.id and call["id"] not in ("", part.id)):
+            function = {"name": "", "arguments": ""}
+            call = self._tool_calls[index] = {"id": "", "type": "function", "function": function}
+            self._called.append((index, call))
         call["id"] = part.id or call["id"]
         call["function"]["name"] += part.function.name or ""
         call["function"]["arguments"] += part.function.arguments or ""
@@ -185,5 +197,5 @@ class ChatAnswer:
             model=self._model,
             finish_reason=self._finish_reason,
             usage=self._usage,
-            tool_calls=[self._tool_calls[index] for index in sorted(self._tool_calls)] or None,
+            tool_calls=[call for _, call in sorted(self._called, key=itemgetter(0))] or None,
         )

@@ -116,7 +116,8 @@ def reported_error(error: Any, status: int = 0, retry_after: float | None = None
     """The typed error for a provider's error object and HTTP status (0: inside a stream)."""
     if not isinstance(error, dict):
         error = {"message": str(error)}
-    message = excerpt(str(error.get("message") or ""))
+    # vLLM and other servers of one's own say it in `detail`.
+    message = excerpt(str(error.get("message") or error.get("detail") or ""))
     names = {str(error.get(key)) for key in ("code", "type")}
     status = status or _status(error, names)
     said = f"The provider answered {status}: {message}" if message else f"HTTP status {status}."
@@ -134,9 +135,9 @@ def reported_error(error: Any, status: int = 0, retry_after: float | None = None
 
 
 def _status(error: dict[str, Any], names: set[str]) -> int:
-    code = error.get("code")
-    if isinstance(code, int):
-        return code
+    code = str(error.get("code"))
+    if code.isdecimal():
+        return int(code)
     return next((_STATUS_OF[name] for name in sorted(names) if name in _STATUS_OF), 500)
 
 
