@@ -37,6 +37,7 @@ from runner.engine.journal import Journal, MemoryJournal
 from runner.engine.partial import PartialRun, check_partial, concerned, partial_plan, taking
 from runner.engine.plan import Plan, plan
 from runner.engine.results import RunResult, take
+from runner.engine.resuming import Earlier
 from runner.engine.router import Router, RouterSettings
 from runner.engine.step_store import StepStore
 from runner.engine.waits import RunControl
@@ -243,6 +244,7 @@ class Host:
         timeout: float | None = None,
         journal: Journal | None = None,
         recorded: Mapping[str, Mapping[str, Any]] | None = None,
+        earlier: Earlier | None = None,
         control: RunControl | None = None,
         budgets: Sequence[Budget] = (),
         tools: Collection[str] = (),
@@ -256,7 +258,8 @@ class Host:
     ) -> RunResult:
         """Run a graph to its end, whatever that is; `timeout` is in seconds.
 
-        `recorded` gives the outputs of steps that need not run again, by path. `control` answers the
+        `recorded` gives the outputs of steps that need not run again, by path, and `earlier`
+        what else an earlier runner left. `control` answers the
         steps that wait for a person, now or later; a run in which nothing but such steps is left ends
         as `waiting`, to be run again with what it recorded and the answers. Its LM calls count for
         `budgets`. `partial` runs a part, whose other steps take what `steps` has of this `pipeline`;
@@ -284,6 +287,7 @@ class Host:
             on_chunk=on_chunk,
             router=self.router,
             recorded=recorded,
+            earlier=earlier,
             taking=taking(graph, partial, steps) if partial and steps else None,
             identities=Identities(self._facts(pipeline), meanings) if steps else None,
             control=control,

@@ -33,6 +33,7 @@ urlpatterns = [
     path("runs/<uuid:pk>/stop/", runs.stop, name="stop_step"),
     path("runs/<uuid:pk>/resume/", runs.resume, name="resume"),
     path("runs/<uuid:pk>/answer/", answers.answer, name="answer"),
+    path("runs/<uuid:pk>/decide/", answers.decide, name="decide"),
     path("runs/<uuid:pk>/repeat/", runs.repeat, name="repeat"),
     path("pipelines/<uuid:pk>/panel/", panel.panel, name="panel"),
     path("pipelines/<uuid:pk>/start/", panel.start, name="start"),

@@ -154,7 +154,8 @@ def _using(tool: HostTool, steps: ToolSteps | None) -> Answer:
             raise InvalidConfig(f"The tool '{tool.name}' needs a run that can ask a person.")
         question = f"May the tool {tool.name} be called like this?" if tool.approval else ""
         shown = msgspec.to_builtins(checked)
-        return await steps.call(call, f"{tool.name}[{next(numbers)}]", shown, work, question)
+        name = f"{tool.name}[{next(numbers)}]"
+        return await steps.call(call, name, shown, work, question, once=tool.side_effects)
 
     async def answer(call: Call, arguments: dict[str, Any]) -> Any:
         told: dict[str, Any] = {"name": "tool", "tool": tool.name, "arguments": arguments}

@@ -122,6 +122,8 @@ class StepServer:
         # New ones, not cleared: what goes on for the lost worker keeps writing into the old, and the
         # next worker counts its requests from 1 again.
         self._asked, self._errors = {}, {}
+        # Its requests are the lost one's once more: counted anew, they meet the answers that it had.
+        del self._call.lm_calls[1:]
         data = {"failure": failure_of(error), "wait": 0.0}
         self._call.observer.event(EventType.ATTEMPT_FAILED, self._call, data)
 

@@ -18,6 +18,7 @@ from pipelines.permissions import Action, NotAllowed, can, require
 from pipelines.services import resolve_references
 from pipelines.services.references import names_in
 from runner.engine.partial import PartialRun, concerned
+from runner.engine.resuming import Earlier
 from runner.engine.router import RouterSettings
 from runner.engine.tally import Tally
 from runner.engine.waits import Answer
@@ -28,7 +29,7 @@ from runner.lm.types import LMProfile
 from runner.models import Artifact, ReplayAnswer, Run, RunnerSettings, Stream
 from runner.models.run import summary
 from runner.native.http_request import Key, Site, Sites
-from runner.recorder import RunState, recorded_outputs
+from runner.recorder import RunState, earlier_of, recorded_outputs
 from runner.recorder.payload import restored
 from runner.services import budgets_of, callable_profile
 
@@ -47,10 +48,10 @@ class Names:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A run, ready to be executed. `recorded` gives the outputs of steps that have ended, by path, and
-    `answers` what people said to steps that asked them. `tools` may be called by DSPy modules; `run_code`
-    lets those that run code do so. `partial` is what of the pipeline is run, `stops` what people stopped,
-    and `timeout` the seconds that are left."""
+    """A run, ready to be executed. `recorded` gives the outputs of steps that have ended, by path,
+    `earlier` what else earlier runners left, and `answers` what people said to steps that asked them.
+    `tools` may be called by DSPy modules; `run_code` lets those that run code do so. `partial` is what of
+    the pipeline is run, `stops` what people stopped, and `timeout` the seconds that are left."""
 
     project_id: UUID
     pipeline_id: UUID
@@ -58,6 +59,7 @@ class Assignment:
     inputs: dict[str, Any]
     names: Names
     recorded: dict[str, dict[str, Any]]
+    earlier: Earlier = field(default_factory=Earlier)
     answers: dict[str, Answer] = field(default_factory=dict)
     budgets: Sequence[BudgetValue] = ()
     tools: frozenset[str] = frozenset()
@@ -109,6 +111,7 @@ def assignment_of(run: Run, commons: "Commons | None" = None) -> Assignment:
         inputs=wrapped["inputs"],
         names=common.names,
         recorded=recorded_outputs(run),
+        earlier=earlier_of(run),
         answers=run.given_answers,
         budgets=budgets_of(run=run, now=timezone.localtime()) if common.budgeted else (),
         tools=common.tools,

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 
+from runner.engine.doubts import NeedsDecision
 from runner.engine.events import RunStatus
 from runner.engine.waits import Answer
 from runner.models import Run
@@ -75,10 +76,13 @@ def held(owner: str) -> list[Holding]:
 def wake_if_told(run_id: UUID, answers: Collection[str], stops: Collection[str]) -> None:
     """Queue a run that has just begun to wait, when it was told something that its runner had not heard
     of."""
-    waiting = Run.objects.filter(pk=run_id, status=RunStatus.WAITING)
+    decides = Q(status=RunStatus.SUSPENDED, failure_code=NeedsDecision.code)
+    waiting = Run.objects.filter(Q(status=RunStatus.WAITING) | decides, pk=run_id)
     for answered, stopped in waiting.values_list("answers", "stops"):
         if answers_of(answered).keys() - answers or stops_of(stopped).keys() - stops:
-            waiting.update(status=RunStatus.QUEUED)
+            waiting.update(
+                status=RunStatus.QUEUED, failure_code="", failure_message="", failed_step=""
+            )
 
 
 def renew(*, owner: str, runs: Iterable[UUID], until: datetime) -> None:

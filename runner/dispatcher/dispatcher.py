@@ -269,6 +269,7 @@ class Dispatcher:
                 run_id=str(journal.state.id),
                 journal=journal,
                 recorded=assignment.recorded,
+                earlier=assignment.earlier,
                 control=control,
                 budgets=assignment.budgets,
                 tools=assignment.tools,

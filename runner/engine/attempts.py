@@ -13,6 +13,7 @@ from runner.engine.executor import Call, Executor, Observer
 from runner.engine.figures import Subject
 from runner.engine.measuring import Measured
 from runner.engine.plan import PlannedStep
+from runner.engine.resuming import Begun
 from runner.engine.retry import wait_before_retry
 from runner.engine.router import Decision, Router, decide, other_backend
 
@@ -29,7 +30,7 @@ class Attempts:
     deadline: float | None
     chance: Callable[[], float]
     observer: Observer
-    emit: Callable[..., None]
+    emit: Callable[..., float]
 
     def able(self, step: PlannedStep) -> list[Backend]:
         """The backends that have this node."""
@@ -47,20 +48,22 @@ class Attempts:
         return [name for name in self.able(step) if wanted in ("auto", name)]
 
     async def run(
-        self, step: PlannedStep, path: str, inputs: dict[str, Any]
+        self, step: PlannedStep, path: str, inputs: dict[str, Any], begun: Begun | None = None
     ) -> tuple[Outputs, Backend]:
         """The step's outputs by port, and the backend that gave them; the error of its last attempt
-        when it fails."""
+        when it fails. One that an earlier runner began goes on where it was."""
         able = self.able(step)
         subject = self._subject(step)
-        decision = self._decision(step, able, subject)
-        numbers = itertools.count(1)
+        decision = _as_before(begun, able) or self._decision(step, able, subject)
+        numbers = itertools.count(begun.attempt if begun else 1)
+        tries = begun.tries if begun else 0
         try:
-            outputs = await self._all(step, path, inputs, decision, subject, numbers)
+            outputs = await self._all(step, path, inputs, decision, subject, numbers, tries)
             return outputs, decision.backend
         except RunnerError as error:
             other = other_backend(decision.backend, able=able, settings=self.router.settings)
-            if error.suspends or step.policy.on_error != "fallback_backend" or other is None:
+            falls_back = step.policy.on_error == "fallback_backend" and not error.suspends
+            if not falls_back or other is None or (begun and begun.fell_back):
                 raise
             outputs = await self._all(step, path, inputs, other, subject, numbers)
             return outputs, other.backend
@@ -88,16 +91,21 @@ class Attempts:
         decision: Decision,
         subject: Subject | None,
         numbers: Iterator[int],
+        tries: int = 0,
     ) -> Outputs:
-        """The attempts on one backend. `numbers` runs on when the other backend takes over."""
+        """The attempts on one backend. `numbers` runs on when the other backend takes over; so many
+        `tries` have failed before."""
+        attempt = next(numbers)
         self.emit(
             EventType.STEP_ROUTED,
             path,
             backend=decision.backend,
             reason=decision.reason,
             figures=decision.figures,
+            **({"first": attempt} if attempt > 1 else {}),
         )
-        for tries, attempt in enumerate(numbers, start=1):
+        while True:
+            tries += 1
             try:
                 return await self._one(step, path, attempt, inputs, decision, subject)
             except Exception as error:
@@ -105,9 +113,10 @@ class Attempts:
                 if wait is None:
                     raise
                 failure = failure_of(error)
-            self.emit(EventType.ATTEMPT_FAILED, path, attempt, failure=failure, wait=wait)
+            failed, attempt = attempt, next(numbers)
+            data = {"failure": failure, "wait": wait, "next": attempt}
+            self.emit(EventType.ATTEMPT_FAILED, path, failed, **data)
             await asyncio.sleep(wait)
-        raise AssertionError("numbers never end")
 
     def _wait_after(self, step: PlannedStep, tries: int, error: Exception) -> float | None:
         if not step.policy.retries:
@@ -151,6 +160,14 @@ class Attempts:
             return self.deadline
         own = _now() + timeout
         return own if self.deadline is None else min(own, self.deadline)
+
+
+def _as_before(begun: Begun | None, able: list[Backend]) -> Decision | None:
+    """The backend that a step was on when its runner ended."""
+    backend = begun.backend if begun else None
+    if backend is None or backend not in able:
+        return None
+    return Decision(backend=backend, reason=f"{backend}: the step had begun on it")
 
 
 def _now() -> float:

@@ -29,7 +29,7 @@ class Containers:
 
     run_scope: Callable[[Plan, str, Values], Awaitable[dict[str, Any]]]
     stops: Stops
-    emit: Callable[..., None]
+    emit: Callable[..., float]
     errors: list[dict[str, Any]]
 
     async def run(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Values:

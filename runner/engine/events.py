@@ -38,15 +38,18 @@ class EventType(StrEnum):
     RUN_STARTED = "run_started"  # inputs
     RUN_FINISHED = "run_finished"  # status, outputs, errors, usage, failure
     STEP_STARTED = "step_started"  # kind, inputs
-    STEP_WAITING = "step_waiting"  # question, editable: a person is asked; the value is its input
-    STEP_ANSWERED = "step_answered"  # approved, comment, by
-    STEP_ROUTED = "step_routed"  # backend, reason, figures
+    STEP_WAITING = "step_waiting"  # question, editable: a person is asked; the value is its input.
+    # Of a step in doubt also kind, begun (which beginning of it) and begun_at
+    STEP_ANSWERED = "step_answered"  # approved, comment, by; decision and begun
+    STEP_ROUTED = "step_routed"  # backend, reason, figures, first (its first attempt, unless 1)
     # outputs, usage, seconds; identity, and taken_from: the run, or `pinned`, that the outputs are of
     STEP_SUCCEEDED = "step_succeeded"
-    STEP_FAILED = "step_failed"  # failure, seconds
+    STEP_FAILED = "step_failed"  # failure, seconds, suspends (the run)
     STEP_SKIPPED = "step_skipped"  # cause
     STEP_CANCELLED = "step_cancelled"  # seconds, failure when a person stopped it alone
-    ATTEMPT_FAILED = "attempt_failed"  # failure, wait (seconds before the next one)
+    ATTEMPT_FAILED = (
+        "attempt_failed"  # failure, wait (seconds before the next one), next (its number)
+    )
     LM_CALL = "lm_call"  # one call through the gateway: see runner/lm
     RETRACT = "retract"  # call, reason: the streamed text of that call is not part of the result
     TRACE = "trace"  # whatever else a backend reports about the attempt: name and its data

@@ -13,7 +13,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -23,7 +23,15 @@ from pipelines.graph.kinds.approve import VALUE, Approve
 from runner.engine.attempts import Attempts, Outputs, in_time
 from runner.engine.containers import Containers
 from runner.engine.control import CONTROLS
-from runner.engine.errors import Failure, OutputNotProduced, RunnerError, RunTimeout, failure_of
+from runner.engine.doubts import Doubts
+from runner.engine.errors import (
+    Failure,
+    OutputNotProduced,
+    RunnerError,
+    RunTimeout,
+    WorkerLost,
+    failure_of,
+)
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.engine.executor import Call, Executor
 from runner.engine.identity import Identities, Identity
@@ -31,6 +39,7 @@ from runner.engine.inputs import check_inputs
 from runner.engine.journal import Journal
 from runner.engine.partial import Taking
 from runner.engine.plan import Plan, PlannedStep, cause_of_skip, gather
+from runner.engine.resuming import Begun, Earlier
 from runner.engine.router import Router
 from runner.engine.step_store import PINNED, Taken
 from runner.engine.stopping import StoppedByUser
@@ -79,6 +88,7 @@ class Execution:
         on_chunk: Callable[[Chunk], None],
         router: Router | None = None,
         recorded: Mapping[str, Outputs] | None = None,
+        earlier: Earlier | None = None,
         taking: Taking | None = None,
         identities: Identities | None = None,
         deadline: float | None = None,
@@ -88,13 +98,14 @@ class Execution:
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`recorded` gives the outputs of steps that an earlier runner finished, by path: they are
-        taken, not run. `taking` says what it may take of other runs; with `identities` its own steps
-        can be taken later. `deadline` is in the event loop's time. `control` answers what steps ask. `prefix`
-        goes before the paths of a run within a step."""
+        taken, not run; `earlier` says what else it left. `taking` says what it may take of other runs;
+        with `identities` its own steps can be taken later. `deadline` is in the event loop's time.
+        `control` answers what steps ask. `prefix` goes before the paths of a run within a step."""
         self.plan = plan
         self.run_id = run_id
         self.journal = journal
         self.recorded = recorded or {}
+        self.earlier = earlier or Earlier()
         self.taking = taking
         self.identities = identities
         self.deadline = deadline
@@ -114,6 +125,7 @@ class Execution:
         self.seq = 0
         self.busy = 0  # steps in work that wait neither for a person nor for steps of their own
         self.errors: list[dict[str, Any]] = []
+        self.doubts = Doubts(run=self)
         self.tool_steps = ToolSteps(run=self)
         self.stops = self.control.stops
         self.containers = Containers(
@@ -125,19 +137,22 @@ class Execution:
 
     # Events
 
-    def emit(self, type_: EventType, step: str = "", attempt: int = 0, **data: Any) -> None:
+    def emit(self, type_: EventType, step: str = "", attempt: int = 0, **data: Any) -> float:
+        """Tell the next event; its time."""
         self.seq += 1
+        at = self.clock()
         self.journal.append(
             Event(
                 run_id=self.run_id,
                 seq=self.seq,
                 type=type_,
-                at=self.clock(),
+                at=at,
                 step=step,
                 attempt=attempt,
                 data=data,
             )
         )
+        return at
 
     def event(self, type_: EventType, call: Call, data: dict[str, Any]) -> None:
         """What a backend or the gateway reports about an attempt (the Observer's side)."""
@@ -168,6 +183,8 @@ class Execution:
                 given = check_inputs(self.plan, inputs)
                 outputs = await self._run_scope(self.plan, self.prefix, given)
         except Parked:
+            if doubt := self.doubts.failure():
+                return self._ended(RunStatus.SUSPENDED, doubt[1], doubt[0])
             return Outcome(status=RunStatus.WAITING, errors=self.errors)
         except StepStopped as stop:
             return self._ended(stop.run_status, stop.failure, stop.path)
@@ -254,6 +271,8 @@ class Execution:
         if cause := cause_of_skip(step, scope.outputs):
             self.emit(EventType.STEP_SKIPPED, path, cause=cause)
             return {}
+        if (failure := self.earlier.failures.get(path)) is not None:
+            return self._go_on_after(step, StepStopped(path, failure), path)
         inputs = gather(step.sources, scope.outputs)
         known = await self.identities.of(step, path, inputs) if self.identities else None
         if known and self.taking and self.taking.may_take(path):
@@ -271,13 +290,11 @@ class Execution:
     async def _work(
         self, step: PlannedStep, path: str, inputs: dict[str, Any], known: Identity | None
     ) -> Outputs:
-        self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, inputs=inputs)
         started, before = self.loop.time(), len(self.errors)
         self.busy += 1
         try:
             try:
-                with self.stops.stoppable(path):
-                    outputs, backend = await self._perform(step, path, inputs)
+                outputs, backend = await self._begun(step, path, inputs)
             except (asyncio.CancelledError, Parked):
                 if not self.control.parked:
                     self.emit(EventType.STEP_CANCELLED, path, seconds=self.loop.time() - started)
@@ -328,21 +345,51 @@ class Execution:
             failure=failure,
             seconds=seconds,
             usage=tally.as_dict() if tally else None,
+            suspends=stop.suspends,
         )
+        return self._go_on_after(step, stop, path)
+
+    def _go_on_after(self, step: PlannedStep, stop: StepStopped, path: str) -> Outputs:
         if stop.suspends or step.policy.on_error in ("stop", "fallback_backend"):
             raise stop
+        failure = stop.failure
         self.errors.append({"step": path, "code": failure.code, "message": failure.message})
         if step.policy.on_error == "fallback_value":
             return step.policy.fallback or {}
         return {}
 
-    async def _perform(
+    async def _begun(
         self, step: PlannedStep, path: str, inputs: dict[str, Any]
+    ) -> tuple[Outputs, Backend]:
+        """Begin the step, and bring it to its end. One with side effects that may have happened
+        already is begun when a person says so."""
+        begun = self.earlier.begun.get(path)
+        once = step.policy.retry == "never" and step.kind.routed
+        in_doubt = once and begun is not None and begun.in_doubt
+        while True:
+            if in_doubt and begun is not None:
+                with self.stops.stoppable(path):
+                    settled = await self.doubts.settled(path, step.node.kind, begun)
+                if settled is not None:
+                    return settled, "engine"
+            at = self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, inputs=inputs)
+            try:
+                with self.stops.stoppable(path):
+                    if once:  # that it began must be known before it does anything
+                        await self.journal.commit()
+                    return await self._perform(step, path, inputs, begun)
+            except WorkerLost:
+                if not once:
+                    raise
+                begun, in_doubt = replace(begun or Begun(at=at), at=at), True
+
+    async def _perform(
+        self, step: PlannedStep, path: str, inputs: dict[str, Any], begun: Begun | None
     ) -> tuple[Outputs, Backend]:
         if control := CONTROLS.get(step.node.kind):
             return control(step.config, inputs), "engine"
         if step.body is None and step.node.kind != "approve":
-            return await self.attempts.run(step, path, inputs)
+            return await self.attempts.run(step, path, inputs, begun)
         self.busy -= 1  # what it waits for counts itself
         try:
             if step.body is None:

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from runner.engine.doubts import DecidedAsFailed, Doubts
 from runner.engine.errors import RunnerError, failure_of
 from runner.engine.events import EventType
 from runner.engine.executor import Call
+from runner.engine.resuming import Earlier
 from runner.engine.stops import Parked
 from runner.engine.waits import RunControl
 
@@ -30,10 +32,12 @@ class Run(Protocol):
     control: RunControl
     busy: int
     recorded: Mapping[str, Mapping[str, Any]]
+    earlier: Earlier
+    doubts: Doubts
     journal: Any
     loop: asyncio.AbstractEventLoop
 
-    def emit(self, type_: EventType, step: str = "", attempt: int = 0, **data: Any) -> None: ...
+    def emit(self, type_: EventType, step: str = "", attempt: int = 0, **data: Any) -> float: ...
 
     def rest_soon(self) -> None: ...
 
@@ -51,19 +55,27 @@ class ToolSteps:
         arguments: Mapping[str, Any],
         work: Callable[[], Awaitable[Any]],
         question: str = "",
+        once: bool = True,
     ) -> Any:
         """What the tool gives, or gave before. With a question it is done when a person has let it;
-        NotApproved when they did not."""
+        NotApproved when they did not. Of a call that may be made `once` only and was under way when its
+        runner ended, a person says what came of it."""
         path, run = f"{call.path}/{name}", self.run
         before = run.recorded.get(path)
         if before is not None and before.get("arguments") == dict(arguments):
             return before["result"]
-        run.emit(EventType.STEP_STARTED, path, kind=KIND, inputs=dict(arguments))
+        settled = await self._settled(path) if once else None
+        if settled is None:
+            run.emit(EventType.STEP_STARTED, path, kind=KIND, inputs=dict(arguments))
         started = run.loop.time()
         try:
-            if question:
-                await self._ask(path, question)
-            result = await work()
+            if settled is None:
+                if question:
+                    await self._ask(path, question)
+                await run.journal.commit()  # that it began must be known before it does anything
+                result = await work()
+            else:
+                result = settled.get("result")
         except (asyncio.CancelledError, Parked):
             if not run.control.parked:
                 run.emit(EventType.STEP_CANCELLED, path, seconds=run.loop.time() - started)
@@ -83,6 +95,17 @@ class ToolSteps:
         )
         await run.journal.commit()
         return result
+
+    async def _settled(self, path: str) -> Mapping[str, Any] | None:
+        begun = self.run.earlier.begun.get(path)
+        if begun is None or not begun.in_doubt:
+            return None
+        try:
+            return await self.run.doubts.settled(path, KIND, begun)
+        except DecidedAsFailed as error:
+            failure = failure_of(error)
+            self.run.emit(EventType.STEP_FAILED, path, failure=failure, seconds=0.0, usage=None)
+            raise
 
     async def _ask(self, path: str, question: str) -> None:
         run = self.run

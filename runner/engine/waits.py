@@ -19,12 +19,14 @@ from runner.engine.stops import Parked
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a person said to an approve step. `value` replaces the one that was shown; `by` names the
-    person."""
+    person. `decision` is about a step in doubt (`runner.engine.doubts`): happened, again or failed;
+    with `happened`, `value` is what came of it."""
 
     approved: bool
     comment: str = ""
     by: str = ""
     value: Any = msgspec.UNSET
+    decision: str = ""
 
 
 class RunControl:

@@ -17,6 +17,7 @@ from django.db.models import Q
 from pipelines.models import Pipeline, PipelineVersion, Project
 from pipelines.models.project import OwnedQuerySet
 from pipelines.models.public_id import PublicId
+from runner.engine.doubts import NeedsDecision
 from runner.engine.events import RunStatus, StepStatus
 from runner.engine.partial import PartialRun
 from runner.engine.waits import Answer
@@ -46,7 +47,8 @@ class RunQuerySet(OwnedQuerySet["Run"]):
     def claimable(self, now: datetime) -> Self:
         """What waits for a runner, or lost the one it had."""
         lost = Q(status__in=HELD, lease_until__lt=now)
-        late = Q(status=RunStatus.WAITING, deadline_at__lt=now)  # so that it ends
+        stands = (RunStatus.WAITING, RunStatus.SUSPENDED)
+        late = Q(status__in=stands, deadline_at__lt=now)  # so that it ends
         return self.filter(Q(status=RunStatus.QUEUED) | lost | late)
 
     def listed(self) -> Self:
@@ -157,6 +159,12 @@ class Run(PublicId):
         if self.deadline_at is None:
             return None
         return round((self.deadline_at - self.created_at).total_seconds(), 3)
+
+    @property
+    def needs_decision(self) -> bool:
+        """Whether it is suspended until somebody says what became of a step."""
+        suspended = self.status == RunStatus.SUSPENDED
+        return suspended and self.failure_code == NeedsDecision.code
 
     @property
     def is_final(self) -> bool:

@@ -4,7 +4,7 @@ from runner.recorder.figures import DatabaseFigures
 from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
 from runner.recorder.projection import RunState
 from runner.recorder.recorder import Recorder
-from runner.recorder.steps import DatabaseStepStore, outputs_of, recorded_outputs
+from runner.recorder.steps import DatabaseStepStore, earlier_of, outputs_of, recorded_outputs
 
 __all__ = [
     "DatabaseFigures",
@@ -17,6 +17,7 @@ __all__ = [
     "Recorder",
     "RunJournal",
     "RunState",
+    "earlier_of",
     "outputs_of",
     "recorded_outputs",
 ]

@@ -17,8 +17,8 @@ from runner.recorder.rows import CACHED_ANSWERS, Cursor, moment
 class DatabaseReplayLog:
     """Keeps the answers of runs with the runs' own journals: in their batches, under their fence.
 
-    A run that starts has no answers, and those of one that is taken up were read when it was claimed
-    (`RunState.answers`): looking one up costs nothing.
+    Those of a run that is taken up were read when it was claimed, and `RunState.answers` keeps what comes:
+    looking one up costs nothing.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -30,7 +30,9 @@ class DatabaseReplayLog:
 
     async def put(self, key: ReplayKey, value: bytes) -> None:
         if journal := self._recorder.journal(key.run_id):
-            await journal.answer(key_hash(key), value.decode())
+            hashed = key_hash(key)
+            await journal.answer(hashed, value.decode())
+            journal.state.answers[hashed] = value  # the next worker may ask again
 
 
 class DatabaseResponseCache:

@@ -189,6 +189,8 @@ def _started(step: _Step, data: Mapping[str, Any], at: str) -> None:
 
 def _waiting(step: _Step, data: Mapping[str, Any], at: str) -> None:
     step.status = StepStatus.WAITING
+    if "begun" in data:  # by an earlier runner
+        step.kind, step.started_at = data["kind"], moment(data["begun_at"])
 
 
 def _answered(step: _Step, data: Mapping[str, Any], at: str) -> None:
@@ -198,7 +200,7 @@ def _answered(step: _Step, data: Mapping[str, Any], at: str) -> None:
 def _routed(step: _Step, data: Mapping[str, Any], at: str) -> None:
     step.backend, step.reason = data["backend"], data["reason"]
     _end_attempt(step, StepStatus.FAILED, at)  # when the other backend takes over
-    _begin_attempt(step, at)
+    _begin_attempt(step, at, data.get("first", 1))
 
 
 def _attempt_failed(step: _Step, data: Mapping[str, Any], at: str) -> None:
@@ -229,9 +231,11 @@ def _end(step: _Step, status: StepStatus, data: Mapping[str, Any], at: str) -> N
     _end_attempt(step, status, at, step.failure)
 
 
-def _begin_attempt(step: _Step, at: str) -> None:
+def _begin_attempt(step: _Step, at: str, first: int = 1) -> None:
+    """The next attempt; `first` is the number of the first one here."""
+    number = step.attempts[-1].number + 1 if step.attempts else first
     step.changed.add(len(step.attempts))
-    step.attempts.append(_Attempt(len(step.attempts) + 1, step.backend, at))
+    step.attempts.append(_Attempt(number, step.backend, at))
 
 
 def _end_attempt(

@@ -159,12 +159,12 @@ _STEP = (
     *("seconds", "input_tokens", "output_tokens", "cost", "lm_calls", "failure_code"),
     *("failure_message", "cause", "identity", "taken_from"),
 )
-# A step keeps its first event when a later runner begins it again.
+# A step keeps its kind and its first event when a later runner begins it again.
 STEPS = Table(
     Step,
     ("run", "path", "first_seq", "last_seq", *_STEP),
     key=("run", "path"),
-    updates=("last_seq", *_STEP),
+    updates=("last_seq", *_STEP[1:]),
 )
 _ATTEMPT = ("status", "finished_at", "wait", "failure_code", "failure_message")
 ATTEMPTS = Table(

@@ -1,9 +1,13 @@
 """Recorded outputs of steps, in the database, for runs of a part of a pipeline."""
 
 from collections.abc import Collection
+from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from runner.engine.events import EventType, StepStatus
+from runner.engine.resuming import TELLS, Earlier, earlier
 from runner.engine.step_store import Taken
 from runner.models import Artifact, Event, Run, Step
 from runner.recorder.database_thread import DatabaseThread
@@ -47,6 +51,22 @@ def outputs_of(event: Event) -> dict[str, object]:
     rows = Artifact.objects.filter(run=event.run_id, hash__in=set(aside.values()))
     data = restored(event.value, aside, {row.hash: row.value for row in rows})
     return dict(data["outputs"])
+
+
+def earlier_of(run: Run) -> Earlier:
+    """What earlier runners left of steps that have not succeeded."""
+    if not run.last_seq:
+        return Earlier()
+    events = Event.objects.filter(run=run, type__in=TELLS).order_by("seq")
+    rows = events.values_list("type", "step", "at", "data").iterator()
+    # Of steps that succeeded, the last alone counts: their outputs need not be read.
+    return earlier(
+        (EventType(type_), path, at, _told(type_, data)) for type_, path, at, data in rows
+    )
+
+
+def _told(type_: str, data: str) -> dict[str, Any]:
+    return {} if type_ == EventType.STEP_SUCCEEDED else msgspec.json.decode(data)
 
 
 def recorded_outputs(run: Run) -> dict[str, dict[str, object]]:

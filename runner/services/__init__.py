@@ -3,6 +3,7 @@
 
 from runner.services.answers import answer_step, run_answered
 from runner.services.budgets import budgets_of
+from runner.services.decisions import decide_step, decided_ports, question_about
 from runner.services.lm_profiles import callable_profile
 from runner.services.parts import pin_output, pins_of, read_partial, unpin_output
 from runner.services.response_cache import clear_response_cache
@@ -25,11 +26,14 @@ __all__ = [
     "callable_profile",
     "cancel_run",
     "clear_response_cache",
+    "decide_step",
+    "decided_ports",
     "note_modules",
     "pin_backend",
     "pin_output",
     "pins_of",
     "prune",
+    "question_about",
     "read_partial",
     "redeem_sign_in",
     "reset_figures",

@@ -17,7 +17,8 @@ from runner.recorder.payload import json_text
 from runner.services.runs import tell_changed
 
 run_answered = Signal()
-"""Sent after commit, with `run_id`, `path` and `answer`, for whoever executes the run."""
+"""Sent after commit, with `run_id`, `path` (or the key of a decision) and `answer`, for whoever executes
+the run."""
 
 MAX_COMMENT = 10_000
 MAX_VALUE = 1_000_000
@@ -46,7 +47,7 @@ def answer_step(
         raise TooLarge(f"The value is larger than {MAX_VALUE:,} bytes. Shorten it.")
     _check_asked(run, path, answer)
     with transaction.atomic():
-        _keep(run, path, answer)
+        keep_answer(run, path, path, answer)
     return answer
 
 
@@ -55,25 +56,29 @@ def _check_asked(run: Run, path: str, answer: Answer) -> None:
     if step is None or step.status != StepStatus.WAITING:
         raise InvalidInput(f"The step '{path:.200}' of this run does not wait for an answer.")
     asked = Event.objects.of_step(step).filter(type=EventType.STEP_WAITING).last()
+    if asked is not None and "begun" in asked.value:
+        raise InvalidInput(f"The step '{path}' asks for a decision: did it happen?")
     editable = asked is not None and asked.value["editable"]
     if answer.value is not msgspec.UNSET and not editable:
         raise InvalidInput(f"The step '{path}' does not let its value be changed.")
 
 
-def _keep(run: Run, path: str, answer: Answer) -> None:
-    """Store the answer, and queue the run when nobody executes it. In a transaction."""
+def keep_answer(run: Run, key: str, path: str, answer: Answer) -> None:
+    """Store the answer to the step at this path, and queue the run when nobody executes it. In a
+    transaction."""
     row = Run.objects.select_for_update().get(pk=run.pk)
-    if path in row.given_answers:
-        by = row.given_answers[path].by or "somebody"
+    if key in row.given_answers:
+        by = row.given_answers[key].by or "somebody"
         raise InvalidInput(f"The step '{path}' has been answered already, by {by}.")
     if row.status in (*FINAL, RunStatus.CANCELLING):
         raise InvalidInput("This run has ended; nothing waits for an answer any more.")
-    row.answers = json_text({**row.given_answers, path: answer})
-    if row.status == RunStatus.WAITING:
+    row.answers = json_text({**row.given_answers, key: answer})
+    if row.status == RunStatus.WAITING or row.needs_decision:
         row.status = RunStatus.QUEUED.value
+        row.failure_code = row.failure_message = row.failed_step = ""
         transaction.on_commit(partial(tell_changed, row))
-    row.save(update_fields=["answers", "status"])
+    row.save(update_fields=["answers", "status", "failure_code", "failure_message", "failed_step"])
     run.answers, run.status = row.answers, row.status
     transaction.on_commit(
-        lambda: run_answered.send_robust(sender=Run, run_id=run.pk, path=path, answer=answer)
+        lambda: run_answered.send_robust(sender=Run, run_id=run.pk, path=key, answer=answer)
     )

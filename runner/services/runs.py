@@ -107,7 +107,9 @@ def resume_run(*, run: Run, user: Person) -> bool:
     require(user, Action.RUN, run)
     with transaction.atomic():
         suspended = Run.objects.filter(pk=run.pk, status=RunStatus.SUSPENDED)
-        if not suspended.update(status=RunStatus.QUEUED, failure_code="", failure_message=""):
+        if not suspended.update(
+            status=RunStatus.QUEUED, failure_code="", failure_message="", failed_step=""
+        ):
             return False
         run.status = RunStatus.QUEUED.value
         transaction.on_commit(partial(tell_changed, run))

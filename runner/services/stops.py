@@ -38,7 +38,7 @@ def stop_step(*, run: Run, user: Person, path: str) -> None:
         if row.status in (*FINAL, RunStatus.CANCELLING):
             raise InvalidInput("This run has ended; nothing of it goes on any more.")
         row.stops = json_text({path: by, **row.given_stops})
-        if row.status == RunStatus.WAITING:  # nobody executes it: somebody has to
+        if row.status == RunStatus.WAITING or row.needs_decision:  # somebody has to execute it
             row.status = RunStatus.QUEUED.value
             transaction.on_commit(partial(tell_changed, row))
         row.save(update_fields=["stops", "status"])

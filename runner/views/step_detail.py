@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.engine.events import EventType, StepStatus
 from runner.models import Attempt, Event, Run, Step
+from runner.services import decided_ports
 from runner.views import figures
 from runner.views.call_figures import CACHE, WORTH_SAYING, CallFigures, calls_of
 from runner.views.event_lines import event_lines
@@ -56,7 +57,7 @@ def detail_of(run: Run, found: Step) -> dict[str, Any]:
         "reason": _reason(found),
         "inputs": all_shown(_last(events, EventType.STEP_STARTED).get("inputs"), "inputs"),
         "outputs": all_shown(_last(events, EventType.STEP_SUCCEEDED).get("outputs"), "outputs"),
-        "asks": _asks(found, events),
+        "asks": _asks(run, found, events),
         "taken": taken_from(found),
         "stops": _stops(found),
         "again": _again(run, found),
@@ -93,14 +94,18 @@ def _again(run: Run, found: Step) -> list[tuple[str, str]]:
     return [*beyond, ("to", "Run to here")]
 
 
-def _asks(found: Step, events: list[Event]) -> dict[str, Any] | None:
-    """What a person is asked, while the step waits. `text`: the value as it may be edited."""
+def _asks(run: Run, found: Step, events: list[Event]) -> dict[str, Any] | None:
+    """What a person is asked, while the step waits. `text`: the value as it may be edited; `decides`: the
+    outputs that a step in doubt would have."""
     if found.status != StepStatus.WAITING:
         return None
+    question = _last(events, EventType.STEP_WAITING)
+    if "begun" in question:
+        return {**question, "decides": True, "ports": decided_ports(run, found.kind, found.path)}
     value = (_last(events, EventType.STEP_STARTED).get("inputs") or {}).get("value")
     is_text = isinstance(value, str)
     return {
-        **_last(events, EventType.STEP_WAITING),
+        **question,
         "is_text": is_text,
         "text": value if is_text else json.dumps(value, indent=2, ensure_ascii=False),
     }

@@ -25,6 +25,12 @@ const ROWS = 200;
 const CANVAS = "pipeline-canvas";
 /** In place of a run: a person said what the outputs are. */
 const PINNED = "pinned";
+/** What a person decided about a step in doubt. */
+const DECIDED: Record<string, string> = {
+  happened: "It happened",
+  again: "Do it again",
+  failed: "It failed",
+};
 
 interface Usage {
   input_tokens?: number;
@@ -155,11 +161,14 @@ export class RunLive extends HTMLElement {
         break;
       }
       case "step_waiting":
-        row?.asks(String(data.question ?? ""), this.asking(event.step));
+        row?.asks(String(data.question ?? ""), this.asking(event.step, "begun" in data));
         this.patch(event.step, { status: "waiting" });
         break;
       case "step_answered":
-        row?.answered(data.approved ? "Approved" : "Rejected", String(data.by ?? ""));
+        row?.answered(
+          DECIDED[String(data.decision)] ?? (data.approved ? "Approved" : "Rejected"),
+          String(data.by ?? ""),
+        );
         this.patch(event.step, { status: "running" });
         break;
       case "step_routed":
@@ -186,7 +195,7 @@ export class RunLive extends HTMLElement {
   }
 
   /** What answers a step that waits: here if one may, else on the run's page. */
-  private asking(path: string): Node[] {
+  private asking(path: string, decides: boolean): Node[] {
     const { answerUrl, url } = this.dataset;
     if (!answerUrl) return [];
     const say = (label: string, approved: string) => {
@@ -199,7 +208,8 @@ export class RunLive extends HTMLElement {
     };
     const more = said("a", "", "Look closer") as HTMLAnchorElement;
     more.href = `${url}?step=${encodeURIComponent(path)}`;
-    return [say("Reject", "no"), say("Approve", "yes"), more];
+    // What to decide takes more than a button.
+    return decides ? [more] : [say("Reject", "no"), say("Approve", "yes"), more];
   }
 
   /** Where outputs are from that are not the step's own. */
