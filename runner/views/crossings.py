@@ -20,19 +20,26 @@ def crossings_of(events: Iterable[Event]) -> list[dict[str, Any]]:
 
 
 def _line(trace: dict[str, Any]) -> dict[str, Any]:
-    shared = trace.get("shared_out", 0) + trace.get("shared_in", 0)
-    tables = trace.get("tables", 0)
     return {
-        "worker": trace.get("worker"),
-        "pool": trace.get("pool", ""),
-        "format": f"{trace.get('format')}, arrow" if tables else trace.get("format"),
-        "tables": tables,
+        "format": f"{trace.get('format')}, arrow" if trace.get("tables") else trace.get("format"),
         "bytes_out": filesizeformat(trace.get("bytes_out", 0)),
         "bytes_in": filesizeformat(trace.get("bytes_in", 0)),
-        "shared": filesizeformat(shared) if shared else "",
         "time": _milliseconds(trace.get("ms", 0.0)),
         "waited": _milliseconds(trace.get("queued_ms", 0.0)),
+        "notes": _notes(trace),
     }
+
+
+def _notes(trace: dict[str, Any]) -> list[str]:
+    """Which worker it was, and what went beside the socket."""
+    shared = trace.get("shared_out", 0) + trace.get("shared_in", 0)
+    tables = trace.get("tables", 0)
+    notes = [f"process {trace.get('worker')} of pool {trace.get('pool', 'general')}"]
+    if shared:
+        notes.append(f"{filesizeformat(shared)} through shared memory")
+    if tables:
+        notes.append(f"{tables} table{'s' if tables > 1 else ''} in Arrow")
+    return notes
 
 
 def _milliseconds(value: float) -> str:

@@ -67,7 +67,7 @@ def test_a_step_says_how_it_crossed_to_its_worker(world: World) -> None:
     an_event(run, 400, EventType.STEP_SUCCEEDED, "s0", outputs={"y": "The answer"}, seconds=1.0)
     text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
     for said in (
-        "neural 4711",
+        "process 4711 of pool neural",
         "messagepack, arrow",
         "2.1\xa0MB",
         "900\xa0bytes",
