@@ -23,8 +23,8 @@ EVENTS = 200
 LAST = 4
 CALLS = 50
 EARLIER = 50
-"""Events of a step that are read, at its beginning and its end; LM calls shown with their prompts, and earlier runs of the pipeline
-that the backends' times are of."""
+"""Events of a step that are read, at its beginning and its end; LM calls shown with their prompts; and
+earlier runs of the pipeline that the backends' times are of."""
 
 
 def step_context(run: Run, path: str) -> dict[str, Any] | None:
