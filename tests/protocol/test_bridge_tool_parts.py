@@ -15,6 +15,7 @@ from runner.bridge.executor import DSPyExecutor
 from runner.bridge.frames import Kind
 from runner.bridge.messages import TOOL_WINDOW, CallMessage, ModuleInfo, ToolChunkMessage
 from runner.bridge.pool import Pool, PoolSettings
+from runner.bridge.pools import OnePool
 from runner.bridge.references import RunScope
 from runner.bridge.testing import PATIENCE, FakeHost, ThreadNursery
 from runner.bridge.tools import HostTool
@@ -122,7 +123,7 @@ class House:
         self.tools = Tools()
         self.observer = Observer()
         self.pool = Pool(PoolSettings(size=1, spares=0, limit=50_000), ThreadNursery(WORKER))
-        self.executor = DSPyExecutor(self.pool, Gateway())
+        self.executor = DSPyExecutor(OnePool(self.pool), Gateway())
         names = ("words", "rows", "endless", "counted", "breaks", "huge", "strange")
         tools = {name: HostTool.of(getattr(self.tools, name)) for name in names}
         self.executor.scopes["run"] = RunScope(tools=tools)
