@@ -16,7 +16,7 @@ from runner.models import Run
 from runner.models.run import FINAL
 from runner.recorder import RunState
 
-LOOK = 0.02
+LOOK = 0.05
 """Seconds between two looks whether all runs have ended."""
 
 

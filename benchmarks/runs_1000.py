@@ -34,8 +34,10 @@ ROUNDS = 3
 SIGNATURE = "x -> y"
 QUESTION = "What is it?"
 ANSWER = "[[ ## y ## ]]\nA framework.\n\n[[ ## completed ## ]]"
-THREADS = int(os.environ.get("TH", "200"))
+THREADS = 200
 """Of DSPy; with fewer it waits for the model, with more it is slower on two cores."""
+CONNECTIONS = 50
+"""Of langgraph's httpx, which takes longer for each call the more there are."""
 
 type Execute = Callable[[], float]
 """Does all runs; the seconds that it took."""
@@ -159,13 +161,19 @@ def _langgraph(base_url: str) -> Execute:
     class State(TypedDict):
         x: str
 
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+
     async def all_runs() -> float:
+        # httpx looks through all that wait for a connection again and again: a minute of processor
+        # time for these runs. So they wait here.
+        places = asyncio.Semaphore(CONNECTIONS)
         async with httpx.AsyncClient(timeout=60, limits=limits) as client:
 
             async def step(state: State) -> State:
                 message = {"role": "user", "content": state["x"]}
                 body = {"model": "bench", "messages": [message]}
-                response = await client.post(f"{base_url}/chat/completions", json=body)
+                async with places:
+                    response = await client.post(f"{base_url}/chat/completions", json=body)
                 text = response.raise_for_status().json()["choices"][0]["message"]["content"]
                 return {"x": text}
 
@@ -182,9 +190,4 @@ def _langgraph(base_url: str) -> Execute:
             assert states == [{"x": ANSWER}] * RUNS
             return seconds
 
-    # httpx keeps 100 connections by default, and takes longer to find one the more there are.
-    limits = httpx.Limits(
-        max_connections=int(os.environ.get("LG", "100")),
-        max_keepalive_connections=int(os.environ.get("LG", "100")),
-    )
     return lambda: asyncio.run(all_runs())

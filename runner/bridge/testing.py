@@ -24,8 +24,6 @@ from runner.bridge.messages import (
     LMResponseMessage,
     Message,
     Ready,
-    ToolChunkMessage,
-    ToolFlowMessage,
     ToolRequestMessage,
     ToolResponseMessage,
     TraceMessage,
@@ -59,12 +57,9 @@ class Recorder:
         self,
         number: int,
         message: ToolRequestMessage,
-        answer: Callable[[ToolResponseMessage | ToolChunkMessage], None],
+        answer: Callable[[ToolResponseMessage], None],
     ) -> None:
         answer(ToolResponseMessage(value=message.arguments))
-
-    def tool_flow(self, number: int, message: ToolFlowMessage) -> None:
-        """Nothing streams here."""
 
     def chunk(self, message: ChunkMessage) -> None:
         self.chunks.append(message)

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from runner.bridge.tool_parts import in_thread
 from runner.engine.errors import InvalidInput
 from runner.engine.executor import Call
 
@@ -34,9 +33,8 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostTool:
-    """A tool. `run` gives JSON, a `Table`, or an asynchronous generator of the answer's parts. One with
-    `side_effects` is never repeated by itself; one that needs `approval` is called only when a person has
-    let it."""
+    """A tool. `run` gives JSON. One with `side_effects` is never repeated by itself; one that needs
+    `approval` is called only when a person has let it."""
 
     name: str
     description: str
@@ -55,7 +53,7 @@ class HostTool:
         approval: bool = False,
     ) -> Self:
         """A tool from a function: its name, docstring and annotated parameters. One that is no coroutine
-        runs in a thread. A generator's parts are shown as they come: texts that are joined, or a list."""
+        runs in a thread."""
         parameters = inspect.signature(function, eval_str=True).parameters.values()
         fields: dict[str, Any] = {
             each.name: (
@@ -67,10 +65,6 @@ class HostTool:
         model = create_model("Arguments", __base__=Arguments, **fields)
 
         async def run(call: Call, arguments: dict[str, Any]) -> Any:
-            if inspect.isasyncgenfunction(function):
-                return function(**arguments)
-            if inspect.isgeneratorfunction(function):
-                return in_thread(function(**arguments))
             if inspect.iscoroutinefunction(function):
                 return await function(**arguments)
             return await asyncio.to_thread(function, **arguments)
@@ -121,13 +115,15 @@ OPEN_TOOLS = {"search": "Find passages of a collection that answer a query, best
 """What every pipeline may call, with what it does."""
 
 
+# Without a docstring: that would be shown to the model.
+class Query(Arguments):
+    query: str
+    collection: str = "docs"
+    k: int = Field(5, ge=1, le=50)
+
+
 def search_tool(retrieve: Callable[[Call, Mapping[str, Any]], Awaitable[Any]]) -> HostTool:
     """The tool that every pipeline has: it looks into the collections of its own project."""
-
-    class Query(Arguments):
-        query: str
-        collection: str = "docs"
-        k: int = Field(5, ge=1, le=50)
 
     async def search(call: Call, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         rows = await retrieve(call, arguments)

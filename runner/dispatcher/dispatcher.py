@@ -38,7 +38,7 @@ from runner.services import run_answered, run_wanted, step_stopped
 
 logger = logging.getLogger(__name__)
 
-CLAIMED_AT_ONCE = 100
+CLAIMED_AT_ONCE = 200
 """Runs in one transaction; the first of them begin while the next are claimed."""
 
 _MENDED_BY_A_PERSON = (HostNotApproved, CredentialUnreadable)

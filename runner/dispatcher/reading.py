@@ -14,7 +14,7 @@ from runner.engine.events import RunStatus
 from runner.models import Run
 from runner.recorder import DatabaseThread, RunState
 
-AT_ONCE = 50
+AT_ONCE = 200
 """Runs in one job of the database thread, on which claims and leases wait meanwhile."""
 
 type Read = tuple[RunState, Assignment | Exception, bool]

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
-from channels.layers import BaseChannelLayer, get_channel_layer
+from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 
 from runner.engine.events import Chunk
 from runner.live.frames import chunks_frame, events_frame
@@ -123,9 +123,12 @@ class Publisher:
 
     async def _empty(self) -> None:
         layer = _layer()
+        # The layer within a process can be seen into: most of the time nobody watches a run.
+        watched = layer.groups if isinstance(layer, InMemoryChannelLayer) else None
         while self._waiting:
             group, message = self._waiting.popleft()
-            await layer.group_send(group, message)
+            if watched is None or group in watched:
+                await layer.group_send(group, message)
 
 
 def _layer() -> BaseChannelLayer:

@@ -116,7 +116,8 @@ class Ledger:
     def close(self, run_id: str) -> None:
         """The run is over. Accounts that no run counts for any more are forgotten: what they held is in
         the `spent` of the next budget of their key."""
-        self._runs.pop(run_id, None)
+        if not self._runs.pop(run_id, ()):
+            return
         used = {id(account) for accounts in self._runs.values() for account in accounts}
         self._accounts = {
             key: account for key, account in self._accounts.items() if id(account) in used

@@ -1,5 +1,6 @@
 """A call that is over, as metrics and telemetry see it: figures and names, no text."""
 
+from functools import lru_cache
 from time import time
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -47,7 +48,7 @@ def record_of(
 ) -> CallRecord:
     """The record of a call, from the data of its event."""
     usage, failure = data["usage"], data["failure"]
-    address = urlsplit(profile.base_url)
+    server, port = _address(profile.base_url)
     return CallRecord(
         run_id=call.run_id,
         step=call.path,
@@ -57,8 +58,8 @@ def record_of(
         adapter=profile.adapter,
         requested_model=profile.model,
         model=data["model"],
-        server=address.hostname or "",
-        port=address.port,
+        server=server,
+        port=port,
         source=data["source"],
         finish_reason=data["finish_reason"],
         error=failure["code"] if failure else "",
@@ -76,3 +77,9 @@ def record_of(
         temperature=request.temperature,
         max_tokens=request.max_tokens,
     )
+
+
+@lru_cache(maxsize=256)
+def _address(url: str) -> tuple[str, int | None]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port

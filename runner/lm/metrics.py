@@ -4,6 +4,8 @@ Kept for the process, as Prometheus has it: whoever asks adds up the processes. 
 administrators and owners gave, never text of users.
 """
 
+from typing import cast
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -20,6 +22,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
+        self._children: dict[tuple[object, ...], Counter | Histogram] = {}
         who = ("profile", "adapter", "model")
         self._calls = Counter(
             "dspex_lm_calls",
@@ -69,23 +72,31 @@ class Metrics:
     def record(self, call: CallRecord) -> None:
         """Count a call that is over."""
         who = (call.profile, call.adapter, call.requested_model or call.model)
-        self._calls.labels(*who, call.source, call.error).inc()
+        self._of(self._calls, *who, call.source, call.error).inc()
         if call.source != "provider" or not call.attempts:
             return
         fresh = max(0, call.input_tokens - call.cached_input_tokens)
         counts = {"input": fresh, "cached_input": call.cached_input_tokens}
         for kind, count in (counts | {"output": call.output_tokens}).items():
             if count:
-                self._tokens.labels(*who, kind).inc(count)
+                self._of(self._tokens, *who, kind).inc(count)
         if call.cost:
-            self._cost.labels(*who).inc(call.cost)
+            self._of(self._cost, *who).inc(call.cost)
         if call.attempts > 1:
-            self._repeats.labels(*who).inc(call.attempts - 1)
+            self._of(self._repeats, *who).inc(call.attempts - 1)
         if call.waited > 0:
-            self._waited.labels(*who).inc(call.waited)
-        self._seconds.labels(*who).observe(call.seconds)
+            self._of(self._waited, *who).inc(call.waited)
+        self._of(self._seconds, *who).observe(call.seconds)
         if call.first_token is not None:
-            self._first_token.labels(*who).observe(call.first_token)
+            self._of(self._first_token, *who).observe(call.first_token)
+
+    def _of[M: (Counter, Histogram)](self, metric: M, *labels: str) -> M:
+        """The metric with these labels: the library looks for it ten times as long."""
+        key = (id(metric), *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return cast(M, child)
 
     def text(self) -> bytes:
         """All of it in Prometheus's text format."""

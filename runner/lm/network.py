@@ -12,6 +12,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import httpcore
@@ -62,6 +63,7 @@ def problem_of(host: str, addresses: Iterable[str], *, private_network: bool) ->
     return None
 
 
+@lru_cache(maxsize=256)
 def _address(text: str) -> Address | None:
     try:
         return ipaddress.ip_address(text.partition("%")[0].strip("[]"))

@@ -7,7 +7,7 @@ from runner.services.decisions import decide_step, decided_ports, question_about
 from runner.services.lm_profiles import callable_profile
 from runner.services.parts import pin_output, pins_of, read_partial, unpin_output
 from runner.services.response_cache import clear_response_cache
-from runner.services.retention import due_runs, forget_unused_indexes, forget_with, prune, prune_as
+from runner.services.retention import prune
 from runner.services.router import (
     note_modules,
     pin_backend,
@@ -28,15 +28,11 @@ __all__ = [
     "clear_response_cache",
     "decide_step",
     "decided_ports",
-    "due_runs",
-    "forget_unused_indexes",
-    "forget_with",
     "note_modules",
     "pin_backend",
     "pin_output",
     "pins_of",
     "prune",
-    "prune_as",
     "question_about",
     "read_partial",
     "redeem_sign_in",
