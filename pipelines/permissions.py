@@ -31,7 +31,7 @@ class Action(Enum):
     MANAGE_PROJECT = "manage project"  # rename it, delete it with all that is in it
     APPROVE_HOSTS = "approve hosts"
     MANAGE_ROUTER = "manage the router"
-    ADMINISTER = "look after the installation"  # see what works, and what is kept for how long
+    ADMINISTER = "look after the installation"  # see what works, what is kept; scale pools
     ALLOW_TOOLS = "allow tools"  # to pipelines: what they do, they do as this installation
 
 

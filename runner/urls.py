@@ -50,6 +50,7 @@ urlpatterns = [
     ),
     path("collections/<uuid:pk>/search/", collections.search, name="search"),
     path("workers/", workers.workers, name="workers"),
+    path("workers/order/", workers.order, name="order_pool"),
     path("doctor/", doctor.doctor, name="doctor"),
     path("router/", router.router, name="router"),
     path("router/settings/", router.settings, name="router_settings"),

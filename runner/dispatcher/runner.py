@@ -9,12 +9,13 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from runner.bridge.process_memory import memory_of
 from runner.dispatcher.dispatcher import Dispatcher, DispatcherSettings
 from runner.dispatcher.hosts import Hosts
+from runner.dispatcher.pool_orders import PoolOrders
+from runner.dispatcher.worker_figures import WorkerFigures
 from runner.engine.errors import RunnerError
 from runner.host import HostSettings
-from runner.live import WORKERS, Publisher
+from runner.live import Publisher
 from runner.lm.metrics import METRICS
 from runner.lm.telemetry import SpanExporter
 from runner.recorder import DatabaseThread, Recorder
@@ -23,9 +24,11 @@ from runner.services import note_modules, prune
 logger = logging.getLogger(__name__)
 
 WORKERS_TOLD = 2.0
+ORDERS_READ = 1.0
 FIGURES_KEPT = 2.0
 PRUNED = 3600.0
-"""Seconds between the figures of the workers page, and between looks for old runs."""
+"""Seconds between the figures of the workers page, looks for what administrators ask of pools, syncs of
+the router's figures, and looks for old runs."""
 
 
 class Runner:
@@ -56,6 +59,9 @@ class Runner:
             hosts=self.hosts,
             settings=dispatcher,
         )
+        pools, name = self.hosts.shared.pools, self.dispatcher.settings.owner
+        self._orders = PoolOrders(pools, self._thread, runner=name)
+        self._figures = WorkerFigures(pools, self.publisher, self._thread, runner=name)
 
     def start(self) -> None:
         """On a running event loop."""
@@ -89,6 +95,7 @@ class Runner:
         await self.hosts.aclose()
         with suppress(DatabaseError):
             await self.hosts.figures.sync()
+            await self._figures.forget()
         if self._spans is not None:
             await self._spans.aclose()
         await self.recorder.aclose()
@@ -96,16 +103,21 @@ class Runner:
         await self._thread.aclose()
 
     async def _tell_workers(self) -> None:
+        """What administrators ask of the pools, and how these are."""
+        due = 0.0
         while True:
-            pools = self.hosts.shared.pools.stats()
-            workers = [worker for pool in pools for worker in pool["workers"]]
-            pids = [worker["pid"] for worker in workers]
-            memory = await asyncio.to_thread(lambda asked: [memory_of(pid) for pid in asked], pids)
-            for worker, taken in zip(workers, memory, strict=True):
-                worker["memory"] = taken
-            stats = {"runs": self.dispatcher.running, "pools": pools}
-            self.publisher.tell(WORKERS, "live.workers", stats=stats)
-            await asyncio.sleep(WORKERS_TOLD)
+            try:
+                obeyed = await self._orders.sync()
+                if obeyed or self._loop_time() >= due:
+                    due = self._loop_time() + WORKERS_TOLD
+                    await self._figures.tell(self.dispatcher.running)
+            except DatabaseError as error:
+                logger.warning("The figures of workers could not be kept: %s", error)
+            await asyncio.sleep(ORDERS_READ)
+
+    @staticmethod
+    def _loop_time() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _keep_figures(self) -> None:
         """The router's figures, and once what the workers' DSPy can do."""

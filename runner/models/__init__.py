@@ -1,6 +1,7 @@
 from runner.models.answers import CachedAnswer, ReplayAnswer
 from runner.models.event import Artifact, Event, Stream
 from runner.models.pins import PinnedOutput
+from runner.models.pools import PoolOrder, RunnerFigures
 from runner.models.router import (
     AllowedTool,
     DSPyModule,
@@ -19,11 +20,13 @@ __all__ = [
     "DSPyModule",
     "Event",
     "PinnedOutput",
+    "PoolOrder",
     "ReplayAnswer",
     "RouterChange",
     "RouterSubject",
     "Run",
     "RunQuerySet",
+    "RunnerFigures",
     "RunnerSettings",
     "Step",
     "Stream",

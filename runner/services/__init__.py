@@ -6,6 +6,7 @@ from runner.services.budgets import budgets_of
 from runner.services.decisions import decide_step, decided_ports, question_about
 from runner.services.lm_profiles import callable_profile
 from runner.services.parts import pin_output, pins_of, read_partial, unpin_output
+from runner.services.pools import order_pool
 from runner.services.response_cache import clear_response_cache
 from runner.services.retention import prune
 from runner.services.router import (
@@ -29,6 +30,7 @@ __all__ = [
     "decide_step",
     "decided_ports",
     "note_modules",
+    "order_pool",
     "pin_backend",
     "pin_output",
     "pins_of",

@@ -42,12 +42,23 @@ export type Frame =
   | { type: "chunks"; run: string; chunks: Chunk[] }
   | { type: "streams"; run: string; streams: StreamText[] }
   | { type: "caught_up"; run: string; seq: number; status: string }
-  | { type: "workers"; runs: unknown; pools: Pool[] }
+  | ({ type: "workers" } & Told)
   | { type: "error"; code: string; message: string; run?: string };
+
+/** What one runner tells of its pools. */
+export interface Told {
+  runner: string;
+  runs: number;
+  pools: Pool[];
+}
 
 export interface Worker {
   number: number;
   state: string;
+  /** Why it is to do no further step; empty when it is not. */
+  retiring: string;
+  answers: boolean;
+  sessions: number;
   pid: number;
   /** Empty when there is none, or when it is not the person's to see; `held` says that there is one. */
   run_id: string;
@@ -64,16 +75,37 @@ export interface Ended {
   number: number;
   pid: number;
   why: string;
+  reason: string;
   lost: boolean;
   calls: number;
   age: number;
   at: number;
 }
 
+/** A crash that still counts; `left` is seconds. */
+export interface Taint {
+  worker: number;
+  reason: string;
+  left: number;
+}
+
 export interface Pool {
   pool: string;
   size: number;
+  state: "ok" | "degraded" | "broken";
+  why: string;
+  draining: boolean;
+  reuse: boolean;
+  affinity: string;
   queued: number;
+  queue_limit: number;
+  queue_timeout: number;
+  breaker: "closed" | "open" | "half_open";
+  failing: number;
+  opens_in: number;
+  sessions: number;
+  session_limit: number;
+  tainted: Taint[];
   calls: number;
   lost: number;
   started: number;
