@@ -128,8 +128,8 @@ def test_breaker_is_reset_and_a_worker_replaced_by_its_own_runner_alone(
         pools.general.breaker.failed(0)
     order_pool(user=admin, pool="general", does="reset_breaker")
     for runner in ("there", "here"):
-        await ordered(
-            admin, pool="general", does="replace_worker", runner=runner, worker=len(runner)
+        order_pool(
+            user=admin, pool="general", does="replace_worker", runner=runner, worker=len(runner)
         )
     synced(orders)
     assert pools.general.breaker.failing == 0
