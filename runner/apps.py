@@ -1,5 +1,17 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.models.signals import post_delete
 
 
 class RunnerConfig(AppConfig):
     name = "runner"
+
+    def ready(self) -> None:
+        post_delete.connect(_collection_deleted, sender="pipelines.Collection")
+
+
+def _collection_deleted(sender: Any, instance: Any, **signal: Any) -> None:
+    from runner.services import forget_with  # models are loaded by now
+
+    forget_with(collection=instance)

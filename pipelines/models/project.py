@@ -52,6 +52,12 @@ class Project(PublicId):
     members = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="projects"
     )
+    keep_days = models.PositiveSmallIntegerField(
+        "days that runs are kept",
+        null=True,
+        blank=True,
+        help_text="Of finished runs. 0: for good. Empty: as the installation says.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

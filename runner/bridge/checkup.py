@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from runner.bridge import formats
+from runner.bridge.formats import Format
 from runner.bridge.isolation import Isolation, report
 from runner.bridge.messages import Ready
 from runner.bridge.pool import Pool
 from runner.bridge.pool_settings import PoolSettings
 from runner.bridge.pools import Pools
+from runner.bridge.tables import Table, plain
 from runner.engine.errors import RunnerError
 from runner.engine.findings import Finding, broken, degraded, ok
 
@@ -73,7 +75,7 @@ def _pools(pools: Sequence[PoolSettings], answers: Sequence[tuple[Ready | str, f
 def _formats(ready: Ready | None) -> list[Finding]:
     """Which formats both sides have, and whether each of ours carries a message."""
     ours, theirs = formats.names(), ready.formats if ready else ()
-    bad = [name for name in ours if formats.by_name(name).messages and not _carries(name)]
+    bad = [name for name in ours if not _carries(formats.by_name(name))]
     if bad:
         return [broken("Formats", f"{', '.join(bad)} loses what it carries.", SETUP)]
     missing = [name for name in ours if theirs and name not in theirs]
@@ -83,12 +85,16 @@ def _formats(ready: Ready | None) -> list[Finding]:
     return [ok("Formats", f"{', '.join(ours)}.")]
 
 
-def _carries(name: str) -> bool:
-    format_ = formats.by_name(name)
-    sent = Ready(protocol=1, format=name, versions={"größe": "1"}, operations=("a", "b"))
+def _carries(format_: Format) -> bool:
+    """Whether what a format is given comes back: a message, or a table."""
+    sent = Ready(protocol=1, format=format_.name, versions={"größe": "1"}, operations=("a", "b"))
+    records = [{"größe": 1.5, "name": "a"}]
     try:
+        if not format_.messages:
+            table = format_.decoder(Table)(format_.encode(Table.of_records(records)))
+            return bool(plain(table) == records)
         return bool(format_.decoder(Ready)(format_.encode(sent)) == sent)
-    except (msgspec.MsgspecError, ValueError, TypeError):
+    except (RunnerError, msgspec.MsgspecError, ValueError, TypeError, ImportError):
         return False
 
 

@@ -66,6 +66,8 @@ class Kind(IntEnum):
     PONG = 14
     SHUTDOWN = 15  # host → worker, host → forkserver: end when idle
     TABLE = 16  # either way: a table in Arrow, for a message that follows
+    TOOL_CHUNK = 17  # host → worker: a part of a tool's answer, before its response
+    TOOL_FLOW = 18  # worker → host: so many parts were taken, or no more are wanted
     FORK = 32  # host → forkserver, with one end of a socketpair: fork a worker around it
     FORKED = 33  # forkserver → host: its pid
     EXITED = 34  # forkserver → host: a worker ended; exit code or signal

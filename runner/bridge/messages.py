@@ -9,6 +9,9 @@ from runner.bridge.tables import TableRef
 from runner.engine.errors import Failure
 from runner.lm.types import LMRequest, LMResponse
 
+TOOL_WINDOW = 16
+"""Parts of a tool's answer that may be on their way before the worker has said that it took some."""
+
 UNPARSABLE = "unparsable"
 """The trace by which a worker says that the answer to its LM request `request` could not be read."""
 
@@ -112,9 +115,12 @@ class LMResponseMessage(Message, frozen=True):
 
 
 class ToolRequestMessage(Message, frozen=True):
+    """With `stream`, the parts of the answer are wanted as they come."""
+
     call: int
     tool: str
     arguments: dict[str, Any] = {}
+    stream: bool = False
     tables: tuple[TableRef, ...] = ()
 
 
@@ -125,6 +131,20 @@ class ToolResponseMessage(Message, frozen=True):
     failure: Failure | None = None
     abort: bool = False
     tables: tuple[TableRef, ...] = ()
+
+
+class ToolChunkMessage(Message, frozen=True):
+    """A part of the answer of a tool; the response has the whole."""
+
+    value: Any
+
+
+class ToolFlowMessage(Message, frozen=True):
+    """Of the parts of this request's answer, so many more were taken; with `stop`, its tool is to end."""
+
+    call: int
+    taken: int = 0
+    stop: bool = False
 
 
 class ResultMessage(Message, frozen=True):
@@ -174,6 +194,8 @@ TYPES: dict[Kind, type[Message]] = {
     Kind.LM_RESPONSE: LMResponseMessage,
     Kind.TOOL_REQUEST: ToolRequestMessage,
     Kind.TOOL_RESPONSE: ToolResponseMessage,
+    Kind.TOOL_CHUNK: ToolChunkMessage,
+    Kind.TOOL_FLOW: ToolFlowMessage,
     Kind.RESULT: ResultMessage,
     Kind.ERROR: ErrorMessage,
     Kind.CANCEL: Message,

@@ -26,6 +26,8 @@ from runner.bridge.messages import (
     Message,
     Ready,
     ResultMessage,
+    ToolChunkMessage,
+    ToolFlowMessage,
     ToolRequestMessage,
     ToolResponseMessage,
     TraceMessage,
@@ -48,6 +50,12 @@ class WorkerState(StrEnum):
     ENDED = "ended"
 
 
+_ASKED = (Kind.LM_REQUEST, Kind.TOOL_REQUEST, Kind.TOOL_FLOW)
+_ANSWERS: dict[type[Message], Kind] = {
+    LMResponseMessage: Kind.LM_RESPONSE,
+    ToolResponseMessage: Kind.TOOL_RESPONSE,
+    ToolChunkMessage: Kind.TOOL_CHUNK,
+}
 _BEFORE_READY = (Kind.READY, Kind.ERROR)
 _NEXT = {
     WorkerState.STARTING: {WorkerState.IDLE, WorkerState.STOPPING, WorkerState.ENDED},
@@ -70,8 +78,10 @@ class CallHandler(Protocol):
         self,
         number: int,
         message: ToolRequestMessage,
-        answer: Callable[[ToolResponseMessage], None],
+        answer: Callable[[ToolResponseMessage | ToolChunkMessage], None],
     ) -> None: ...
+
+    def tool_flow(self, number: int, message: ToolFlowMessage) -> None: ...
 
     def chunk(self, message: ChunkMessage) -> None: ...
 
@@ -308,7 +318,7 @@ class WorkerProxy:
             self._refused(message)
         elif kind is Kind.RESULT or kind is Kind.ERROR:
             self._finish(number, message)
-        elif kind is Kind.LM_REQUEST or kind is Kind.TOOL_REQUEST:
+        elif kind in _ASKED:
             self._serve(kind, number, message)
         elif kind is Kind.CHUNK or kind is Kind.TRACE:
             self._report(kind, number, message)
@@ -349,17 +359,15 @@ class WorkerProxy:
         if call is None:
             self.figures.strays += 1
         elif kind is Kind.LM_REQUEST:
-            call.handler.lm_request(
-                number, message, partial(self._answer, Kind.LM_RESPONSE, number)
-            )
+            call.handler.lm_request(number, message, partial(self._answer, number))
+        elif kind is Kind.TOOL_REQUEST:
+            call.handler.tool_request(number, message, partial(self._answer, number))
         else:
-            call.handler.tool_request(
-                number, message, partial(self._answer, Kind.TOOL_RESPONSE, number)
-            )
+            call.handler.tool_flow(number, message)
 
-    def _answer(self, kind: Kind, number: int, message: Message) -> None:
+    def _answer(self, number: int, message: Message) -> None:
         if self.state is WorkerState.BUSY:
-            self._link.send(kind, number, message)
+            self._link.send(_ANSWERS[type(message)], number, message)
 
     def _report(self, kind: Kind, number: int, message: Any) -> None:
         call = self._calls.get(number)

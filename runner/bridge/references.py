@@ -1,7 +1,8 @@
 """What a DSPy module's references mean in one run: its rewards and its tools, answered in the host."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from pipelines.graph.kinds.references import Reward, score_of
 from pipelines.graph.sandbox import SandboxError, evaluate
 from runner.bridge.payloads import REWARD, TOOL_PREFIX, ToolSpec
 from runner.bridge.tables import Table
+from runner.bridge.tool_parts import joined, whole
 from runner.bridge.tools import HostTool
 from runner.engine.errors import InvalidConfig
 from runner.engine.events import Event, EventType, RunStatus
@@ -107,7 +109,8 @@ class References:
                 return await self._measured(reward, call, values)
             case "tool":
                 given = {"inputs": inputs, "outputs": outputs}
-                return await _using(self._tool(reward.text), self._scope.tool_steps)(call, given)
+                said = await _using(self._tool(reward.text), self._scope.tool_steps)(call, given)
+                return await whole(said) if isinstance(said, AsyncIterator) else said
         if self._scope.pipeline is None:
             raise InvalidConfig("Pipelines can't be used as rewards here.")
         return (await self._scope.pipeline(call, reward.text, values)).get("score")
@@ -142,6 +145,8 @@ def _using(tool: HostTool, steps: ToolSteps | None) -> Answer:
     async def use(call: Call, checked: dict[str, Any]) -> Any:
         async def work() -> Any:
             value = await tool.run(call, checked)
+            if isinstance(value, AsyncIterator):
+                return await whole(value) if recorded else value
             if not isinstance(value, Table):
                 return msgspec.to_builtins(value)
             # A step's record has it as JSON.
@@ -167,11 +172,28 @@ def _using(tool: HostTool, steps: ToolSteps | None) -> Answer:
             told["error"] = f"{type(error).__name__}: {error}"
             call.observer.event(EventType.TRACE, call, told)
             raise
+        if isinstance(value, AsyncIterator):
+            return _told(value, call, told)
         shown = str(value) if isinstance(value, Table) else value
         call.observer.event(EventType.TRACE, call, {**told, "result": shown})
         return value
 
     return answer
+
+
+async def _told(parts: AsyncIterator[Any], call: Call, told: dict[str, Any]) -> AsyncIterator[Any]:
+    """A tool's parts, and at their end the trace of its call."""
+    taken: list[Any] = []
+    try:
+        async with aclosing(parts) as source:  # type: ignore[type-var]  # tools are generators
+            async for part in source:
+                taken.append(msgspec.to_builtins(part))
+                yield part
+    except Exception as error:
+        told["error"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        call.observer.event(EventType.TRACE, call, {**told, "result": joined(taken)})
 
 
 def pinned_runner(graphs: Mapping[str, Graph], native: Executor) -> RunPipeline:

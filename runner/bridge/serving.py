@@ -1,8 +1,9 @@
 """What the host does for a worker during one step: language models, tools, chunks, traces."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -15,11 +16,14 @@ from runner.bridge.messages import (
     LMRequestMessage,
     LMResponseMessage,
     ResultMessage,
+    ToolChunkMessage,
+    ToolFlowMessage,
     ToolRequestMessage,
     ToolResponseMessage,
     TraceMessage,
 )
-from runner.bridge.payloads import REWARD
+from runner.bridge.payloads import REWARD, TOOL_PREFIX
+from runner.bridge.tool_parts import Flow, whole
 from runner.engine.errors import (
     Failure,
     RemoteError,
@@ -66,6 +70,8 @@ class StepServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors: dict[int, Exception] = {}
         self._asked: dict[int, _LMObserver] = {}
+        self._uses: dict[int, tuple[asyncio.Task[None], Flow]] = {}
+        self._shown: dict[str, int] = {}
 
     async def aclose(self) -> None:
         """The step is over: stop what is still under way for it."""
@@ -90,20 +96,31 @@ class StepServer:
         self,
         number: int,
         message: ToolRequestMessage,
-        answer: Callable[[ToolResponseMessage], None],
+        answer: Callable[[ToolResponseMessage | ToolChunkMessage], None],
     ) -> None:
-        self._spawn(self._use(number, message, answer))
+        flow = Flow(streams=message.stream)
+        self._uses[number] = self._spawn(self._use(number, message, answer, flow)), flow
+
+    def tool_flow(self, number: int, message: ToolFlowMessage) -> None:
+        task, flow = self._uses.get(number, (None, None))
+        if task is not None and message.stop:
+            task.cancel()
+        elif flow is not None:
+            flow.more(message)
 
     def chunk(self, message: ChunkMessage) -> None:
+        self._show(message.field, message.offset, message.text)
+
+    def _show(self, field: str, offset: int, text: str) -> None:
         call = self._call
         chunk = Chunk(
             run_id=call.run_id,
             step=call.path,
             attempt=call.attempt,
-            call=0,  # no LM call: the module's own stream
-            field=message.field,
-            offset=message.offset,
-            text=message.text,
+            call=0,  # no LM call: the module's own stream, or a tool's
+            field=field,
+            offset=offset,
+            text=text,
         )
         call.observer.chunk(chunk)
 
@@ -122,6 +139,11 @@ class StepServer:
         # New ones, not cleared: what goes on for the lost worker keeps writing into the old, and the
         # next worker counts its requests from 1 again.
         self._asked, self._errors = {}, {}
+        # Nobody takes the parts of its streams any more.
+        for task, flow in self._uses.values():
+            if flow.streams:
+                task.cancel()
+        self._uses = {}
         # Its requests are the lost one's once more: counted anew, they meet the answers that it had.
         del self._call.lm_calls[1:]
         data = {"failure": failure_of(error), "wait": 0.0}
@@ -130,10 +152,11 @@ class StepServer:
     def _trace(self, name: str, data: dict[str, Any]) -> None:
         self._call.observer.event(EventType.TRACE, self._call, {"name": name, **data})
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _complete(
         self,
@@ -146,18 +169,18 @@ class StepServer:
         errors = self._errors
         try:
             response = await self._gateway.complete(request, call, profile=self._profile)
+            answer(LMResponseMessage(response=response))
         except Exception as error:
             known = errors[number] = _known(error)
             abort = known.code not in FOR_THE_MODULE
             answer(LMResponseMessage(failure=failure_of(known), abort=abort))
-        else:
-            answer(LMResponseMessage(response=response))
 
     async def _use(
         self,
         number: int,
         message: ToolRequestMessage,
-        answer: Callable[[ToolResponseMessage], None],
+        answer: Callable[[ToolResponseMessage | ToolChunkMessage], None],
+        flow: Flow,
     ) -> None:
         errors = self._errors
         try:
@@ -167,6 +190,9 @@ class StepServer:
                     f"There is no tool '{message.tool}' here. Tools: {', '.join(self._tools) or 'none'}."
                 )
             value = await tool(self._call, await plain(message))
+            if isinstance(value, AsyncIterator):
+                value = await whole(value, partial(self._part, message, answer, flow))
+            answer(ToolResponseMessage(value=value))
         except Parked as parked:
             # The run gives its workers up until a person has answered.
             errors[number] = parked
@@ -177,8 +203,24 @@ class StepServer:
             # A reward that fails is no bad attempt, and what a person must mend no observation.
             abort = known.suspends or message.tool == REWARD
             answer(ToolResponseMessage(failure=failure_of(known), abort=abort))
-        else:
-            answer(ToolResponseMessage(value=value))
+        finally:
+            if self._uses.get(number, (None, None))[1] is flow:
+                del self._uses[number]
+
+    async def _part(
+        self,
+        message: ToolRequestMessage,
+        answer: Callable[[ToolChunkMessage], None],
+        flow: Flow,
+        part: Any,
+    ) -> None:
+        """Show a part of a tool's answer, and give it to a module that takes it so."""
+        name = message.tool.removeprefix(TOOL_PREFIX)
+        if isinstance(part, str) and part:
+            self._show(name, self._shown.get(name, 0), part)
+            self._shown[name] = self._shown.get(name, 0) + len(part)
+        if flow.streams:
+            await flow.send(part, answer)
 
 
 async def plain(message: ResultMessage | ToolRequestMessage) -> Any:

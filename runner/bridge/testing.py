@@ -24,6 +24,8 @@ from runner.bridge.messages import (
     LMResponseMessage,
     Message,
     Ready,
+    ToolChunkMessage,
+    ToolFlowMessage,
     ToolRequestMessage,
     ToolResponseMessage,
     TraceMessage,
@@ -57,9 +59,12 @@ class Recorder:
         self,
         number: int,
         message: ToolRequestMessage,
-        answer: Callable[[ToolResponseMessage], None],
+        answer: Callable[[ToolResponseMessage | ToolChunkMessage], None],
     ) -> None:
         answer(ToolResponseMessage(value=message.arguments))
+
+    def tool_flow(self, number: int, message: ToolFlowMessage) -> None:
+        """Nothing streams here."""
 
     def chunk(self, message: ChunkMessage) -> None:
         self.chunks.append(message)

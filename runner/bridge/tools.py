@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from runner.bridge.tool_parts import in_thread
 from runner.engine.errors import InvalidInput
 from runner.engine.executor import Call
 
@@ -33,8 +34,9 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostTool:
-    """A tool. `run` gives JSON. One with `side_effects` is never repeated by itself; one that needs
-    `approval` is called only when a person has let it."""
+    """A tool. `run` gives JSON, a `Table`, or an asynchronous generator of the answer's parts. One with
+    `side_effects` is never repeated by itself; one that needs `approval` is called only when a person has
+    let it."""
 
     name: str
     description: str
@@ -53,7 +55,7 @@ class HostTool:
         approval: bool = False,
     ) -> Self:
         """A tool from a function: its name, docstring and annotated parameters. One that is no coroutine
-        runs in a thread."""
+        runs in a thread. A generator's parts are shown as they come: texts that are joined, or a list."""
         parameters = inspect.signature(function, eval_str=True).parameters.values()
         fields: dict[str, Any] = {
             each.name: (
@@ -65,6 +67,10 @@ class HostTool:
         model = create_model("Arguments", __base__=Arguments, **fields)
 
         async def run(call: Call, arguments: dict[str, Any]) -> Any:
+            if inspect.isasyncgenfunction(function):
+                return function(**arguments)
+            if inspect.isgeneratorfunction(function):
+                return in_thread(function(**arguments))
             if inspect.iscoroutinefunction(function):
                 return await function(**arguments)
             return await asyncio.to_thread(function, **arguments)

@@ -15,7 +15,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -25,138 +24,21 @@ from runner.bridge.formats import ARROW
 from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, FrameTooLarge, Kind, ProtocolError
 from runner.bridge.messages import (
     EMPTY,
-    CallMessage,
-    ChunkMessage,
     ErrorMessage,
     Hello,
-    LMRequestMessage,
-    LMResponseMessage,
     Measure,
     Message,
     ModuleInfo,
     Ready,
     ResultMessage,
-    ToolRequestMessage,
-    ToolResponseMessage,
-    TraceMessage,
 )
 from runner.bridge.wire import Received, Wire
+from runner.bridge.worker_step import HostRefused, RunCancelled, Step, StepStopped
 from runner.engine.errors import Failure, RunnerError, failure_of
-from runner.lm.types import LMRequest, LMResponse
+
+__all__ = ["HostRefused", "RunCancelled", "Step", "StepStopped", "Worker", "WorkerLoop"]
 
 READ_SIZE = 64 * 1024
-
-
-class StepStopped(BaseException):
-    """The call ends now. A BaseException, because Refine, Evaluate and every optimizer of DSPy catch
-    Exception, score the attempt 0 and go on."""
-
-    def __init__(self, failure: Failure, cause: int = 0) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        self.cause = cause
-
-
-class RunCancelled(StepStopped):
-    """The host asked for the end of the call."""
-
-    def __init__(self, message: str = "The step was cancelled.") -> None:
-        super().__init__(Failure(code="cancelled", message=message))
-
-
-class HostRefused(Exception):
-    """The host answered a request with a failure that the module may handle."""
-
-    def __init__(self, failure: Failure, cause: int) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-        self.cause = cause
-
-
-class Step:
-    """The call that is being worked on, as an operation sees it.
-
-    Everything an operation asks of the host goes through its step, so a thread that outlives the step
-    (DSPy's ParallelExecutor leaves some) gets StepStopped instead of reaching the next call's host.
-    """
-
-    def __init__(self, loop: "WorkerLoop", number: int, call: CallMessage) -> None:
-        self.number = number
-        self.call = call
-        self._loop = loop
-        self._lock = threading.Lock()
-        self._waiting: dict[int, Future[Any]] = {}
-        self._stopped: StepStopped | None = None
-        self._over = False
-
-    @property
-    def stopped(self) -> StepStopped | None:
-        """Why this step must end, also when the operation hid it."""
-        return self._stopped
-
-    def close(self) -> None:
-        """The operation has returned; what it left behind may not ask any more."""
-        self._over = True
-        if self._waiting:
-            self.stop(RunCancelled("The step is over."))
-
-    def ask_lm(self, request: LMRequest, node: str = "") -> tuple[int, Future[LMResponse]]:
-        """Ask the host's gateway. Gives the request's number, and a future of the response, which
-        raises HostRefused or StepStopped."""
-        message = LMRequestMessage(call=self.number, request=request, node=node)
-        return self._ask(Kind.LM_REQUEST, message)
-
-    def ask_tool(self, tool: str, arguments: dict[str, Any]) -> Any:
-        """What the host's tool answers; waits. HostRefused, StepStopped as above."""
-        message = ToolRequestMessage(call=self.number, tool=tool, arguments=arguments)
-        _, answer = self._ask(Kind.TOOL_REQUEST, message)
-        response: ToolResponseMessage = answer.result()
-        return tables.unpacked(response.value, response.tables)
-
-    def chunk(self, name: str, text: str, offset: int) -> None:
-        self._loop.send(Kind.CHUNK, self.number, ChunkMessage(field=name, text=text, offset=offset))
-
-    def trace(self, name: str, data: dict[str, Any]) -> None:
-        self._loop.send(Kind.TRACE, self.number, TraceMessage(name=name, data=data))
-
-    def stop(self, reason: StepStopped) -> None:
-        """End the step: whoever waits for the host is woken with `reason`, whoever asks later gets it."""
-        with self._lock:
-            if self._stopped is None:
-                self._stopped = reason
-            waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
-            future.set_exception(reason)
-
-    def answered(self, request: int, message: LMResponseMessage | ToolResponseMessage) -> None:
-        """The host's answer to one request. One that nobody waits for (any more) is dropped."""
-        with self._lock:
-            future = self._waiting.pop(request, None)
-        if future is None:
-            return
-        if message.failure is None:
-            future.set_result(
-                message.response if isinstance(message, LMResponseMessage) else message
-            )
-        elif message.abort:
-            reason = StepStopped(message.failure, request)
-            future.set_exception(reason)
-            self.stop(reason)
-        else:
-            future.set_exception(HostRefused(message.failure, request))
-
-    def _ask(self, kind: Kind, message: Message) -> tuple[int, Future[Any]]:
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()  # asyncio may give up waiting, the answer still comes
-        request = self._loop.next_request()
-        with self._lock:
-            if self._stopped is not None:
-                raise self._stopped
-            if self._over:
-                raise RunCancelled("The step is over.")
-            self._waiting[request] = future
-        self._loop.send(kind, request, message)
-        return request, future
 
 
 type Operation = Callable[[Step, dict[str, Any]], Any]
@@ -287,6 +169,9 @@ class WorkerLoop:
         elif kind is Kind.LM_RESPONSE or kind is Kind.TOOL_RESPONSE:
             for step in tuple(self._steps.values()):
                 step.answered(number, message)
+        elif kind is Kind.TOOL_CHUNK:
+            for step in tuple(self._steps.values()):
+                step.part(number, message)
         elif kind is Kind.PING:
             self.send(Kind.PONG, number, EMPTY)
         elif kind is Kind.CANCEL:

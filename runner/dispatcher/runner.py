@@ -19,7 +19,7 @@ from runner.live import Publisher
 from runner.lm.metrics import METRICS
 from runner.lm.telemetry import SpanExporter
 from runner.recorder import DatabaseThread, Recorder
-from runner.services import note_modules, prune
+from runner.services import forget_unused_indexes, note_modules, prune
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,8 @@ class Runner:
         while True:
             try:
                 deleted = await self._thread.do(lambda: prune(now=timezone.now()))
+                if not deleted:
+                    await self._thread.do(forget_unused_indexes)
                 await asyncio.sleep(1 if deleted else PRUNED)
             except DatabaseError as error:
                 logger.warning("Old runs could not be deleted, trying again later: %s", error)

@@ -11,8 +11,9 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -24,6 +25,7 @@ COLLECTIONS = Path(__file__).parent / "collections"
 INDEX_FORMAT = 1  # raise it when the index's tables change
 MAX_TERMS = 64  # words of a query that are looked up
 WORD = re.compile(r"\w+")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,47 @@ def _read_file(path: Path) -> Version:
         for pid, row in enumerate(rows)
     )
     return Version(hash=hashlib.sha256(content).hexdigest(), passages=passages)
+
+
+def forget_indexes(cache: Path, versions: Collection[str]) -> int:
+    """Delete what was made of these versions; how many files."""
+    return _deleted(path for path in cache.glob("*") if _version_of(path) in versions)
+
+
+def forget_unused_indexes(cache: Path, *, keep: Collection[str], age: float) -> int:
+    """Delete what was made, more than `age` seconds ago, of versions that are not in `keep`; how many
+    files. Other installations of this user may have theirs here too: they make them anew."""
+    built_in = {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in COLLECTIONS.glob("*.jsonl")
+    }
+    found = {path: _version_of(path) for path in cache.glob("*")}
+    wanted = {"", *keep, *built_in}
+    before = time.time() - age
+    return _deleted(
+        path for path, version in found.items() if version not in wanted and _is_older(path, before)
+    )
+
+
+def _version_of(path: Path) -> str:
+    """The version that a file of the cache was made of; empty for any other file."""
+    version = path.name.partition(".")[0]
+    return version if _HASH.fullmatch(version) else ""
+
+
+def _is_older(path: Path, moment: float) -> bool:
+    try:
+        return path.stat().st_mtime < moment
+    except OSError:  # another process was quicker
+        return False
+
+
+def _deleted(paths: Iterable[Path]) -> int:
+    count = 0
+    for path in list(paths):
+        with suppress(OSError):
+            path.unlink()
+            count += 1
+    return count
 
 
 def search_terms(query: str) -> str:

@@ -8,7 +8,7 @@ from runner.services.lm_profiles import callable_profile
 from runner.services.parts import pin_output, pins_of, read_partial, unpin_output
 from runner.services.pools import order_pool
 from runner.services.response_cache import clear_response_cache
-from runner.services.retention import prune
+from runner.services.retention import due_runs, forget_unused_indexes, forget_with, prune, prune_as
 from runner.services.router import (
     note_modules,
     pin_backend,
@@ -29,12 +29,16 @@ __all__ = [
     "clear_response_cache",
     "decide_step",
     "decided_ports",
+    "due_runs",
+    "forget_unused_indexes",
+    "forget_with",
     "note_modules",
     "order_pool",
     "pin_backend",
     "pin_output",
     "pins_of",
     "prune",
+    "prune_as",
     "question_about",
     "read_partial",
     "redeem_sign_in",

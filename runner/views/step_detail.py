@@ -11,6 +11,7 @@ from runner.models import Attempt, Event, Run, Step
 from runner.services import decided_ports
 from runner.views import figures
 from runner.views.call_figures import CACHE, WORTH_SAYING, CallFigures, calls_of
+from runner.views.crossings import crossings_of
 from runner.views.event_lines import event_lines
 from runner.views.mends import mend_of
 from runner.views.outline import Outlined, node_and_index, outline_of
@@ -19,10 +20,11 @@ from runner.views.timeline import figures_of, look_of
 from runner.views.values import Value, all_shown, event_value, run_values, shown
 
 EVENTS = 200
+LAST = 4
 CALLS = 50
 EARLIER = 50
-"""Events of a step that are read, LM calls shown with their prompts, and earlier runs of the pipeline
-that the backends' times are of."""
+"""Events of a step that are read, at its beginning and its end; LM calls shown with their prompts; and
+earlier runs of the pipeline that the backends' times are of."""
 
 
 def step_context(run: Run, path: str) -> dict[str, Any] | None:
@@ -67,6 +69,7 @@ def detail_of(run: Run, found: Step) -> dict[str, Any]:
         "attempts": _attempts(found, calls),
         "backends": _backends(run, found),
         "calls": [_call(event) for event in events if event.type == EventType.LM_CALL][:CALLS],
+        "crossings": crossings_of(events),
         "events": event_lines(run, events),
     }
 
@@ -133,11 +136,11 @@ def default_path(run: Run, steps: list[Step]) -> str:
 
 
 def _events(run: Run, found: Step) -> list[Event]:
-    """The first ones, and however many there are, the last."""
+    """The first ones, and however many there are, the last: how it ended, and how it crossed the bridge."""
     rows = Event.objects.of_step(found)
     events = list(rows[:EVENTS])
     if len(events) == EVENTS:
-        events += [event for event in rows.reverse()[:1] if event.seq > events[-1].seq]
+        events += [event for event in reversed(rows.reverse()[:LAST]) if event.seq > events[-1].seq]
     for event in events:
         event.run = run
     return events

@@ -19,7 +19,7 @@ _PARTS = """
     docs_document document history metrics module_of_node publish restore router_pin
     router_reset router_settings run_lines search search_docs import_program saved
     saved_version set_budget several value version response_cache clear_response_cache
-    check_option
+    check_option due delete_due
 """  # a version looks as a revision does
 PARTS = set(_PARTS.split())
 ADMIN = ("/admin/", "/admin/pipelines/signature/", "/admin/pipelines/signatureversion/add/")
@@ -46,7 +46,9 @@ def pages(server: Server, browser: Browser, signed_in: Any) -> dict[str, str]:
         **{"collections": "/collections/", "lm_profiles": "/lm-profiles/", "runs": "/runs/"},
         **{"workers": "/workers/", "editor": editor, "run": run_of(page)},
         **{"docs": "/collections/docs/", "revision": f"{editor}revisions/0/"},
-        **{name: reverse(f"runner:{name}") for name in ("router", "dspy_modules", "doctor")},
+        **{
+            name: reverse(f"runner:{name}") for name in ("router", "dspy_modules", "doctor", "kept")
+        },
         "signature": made(context, "/signatures/new/", name="Every page"),
         "collection": made(context, "/collections/new/", name="Every page"),
         "lm_profile": made(context, "/lm-profiles/new/", name="every-page", adapter="scripted"),

@@ -32,12 +32,11 @@ from pipelines.permissions import (
     allowed,
     can,
     get_or_404,
-    require,
 )
 from pipelines.services import DocumentText
 from runner.bridge.tools import REGISTERED, HostTool
 from runner.models import RouterSubject
-from runner.services import allow_tool, reset_figures
+from runner.services import allow_tool, prune_as, reset_figures
 from tests.people import People, apply, credential_of, host, people, pipeline_of, profile_of
 
 pytestmark = pytest.mark.django_db
@@ -280,7 +279,9 @@ def calls(who: People, user: Any) -> dict[Action, Any]:
             ),
             user=user,
         ),
-        Action.ADMINISTER: lambda: require(user, Action.ADMINISTER, None),
+        Action.ADMINISTER: lambda: prune_as(
+            user=user, now=timezone.now(), keep_runs=None, project=None
+        ),
         Action.ALLOW_TOOLS: lambda: allow_tool(pipeline=pipeline, user=user, name=TOOL.name),
         Action.MANAGE_PROJECT: lambda: services.delete_project(**parts),
     }

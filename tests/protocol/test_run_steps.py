@@ -42,6 +42,41 @@ def test_a_step_shows_what_went_in_and_what_was_asked(world: World) -> None:
         assert said in text
 
 
+def test_a_step_says_how_it_crossed_to_its_worker(world: World) -> None:
+    run = ended(world)
+    a_step(run, first_seq=1, last_seq=400)
+    for number in range(1, 399):
+        an_event(run, number, EventType.TRACE, "s0", name="tool", tool="search")
+    an_event(
+        run,
+        399,
+        EventType.TRACE,
+        "s0",
+        name="bridge",
+        worker=4711,
+        pool="neural",
+        format="messagepack",
+        bytes_out=2_200_000,
+        bytes_in=900,
+        shared_out=2_199_000,
+        shared_in=0,
+        tables=1,
+        ms=12.34,
+        queued_ms=0.001,
+    )
+    an_event(run, 400, EventType.STEP_SUCCEEDED, "s0", outputs={"y": "The answer"}, seconds=1.0)
+    text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
+    for said in (
+        "process 4711 of pool neural",
+        "messagepack, arrow",
+        "2.1\xa0MB",
+        "900\xa0bytes",
+        "12.3 ms",
+        "2.1\xa0MB through shared memory · 1 table in Arrow",
+    ):
+        assert said in text
+
+
 def test_a_call_says_what_it_waited_for_and_each_answer_that_was_rejected(world: World) -> None:
     run = ended(world)
     a_step(run, first_seq=1, last_seq=1)
