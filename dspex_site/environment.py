@@ -7,7 +7,8 @@ says what was expected: a setting that is silently ignored is worse than none.
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
@@ -31,11 +32,13 @@ def flag(name: str, default: bool) -> bool:
     return value in TRUE
 
 
-def number(name: str, default: int) -> int:
-    """A whole number, 0 or more."""
+def number(name: str, default: int, least: int = 0) -> int:
+    """A whole number, so many at least."""
     value = text(name)
-    if value and not value.isdecimal():
-        raise ImproperlyConfigured(f"{name} is '{value}'. Set it to a whole number, 0 or more.")
+    if value and not (value.isdecimal() and int(value) >= least):
+        raise ImproperlyConfigured(
+            f"{name} is '{value}'. Set it to a whole number, {least} or more."
+        )
     return int(value) if value else default
 
 
@@ -109,6 +112,43 @@ def url(name: str) -> str:
     if value and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname):
         raise ImproperlyConfigured(
             f"{name} is '{value}'. Set it to an address such as http://127.0.0.1:4318."
+        )
+    return value
+
+
+def postgresql(name: str) -> dict[str, Any] | None:
+    """A database's address, postgresql://user:password@host:port/name, as Django's settings have it; what
+    follows a `?` are options of libpq, such as sslmode or, for a Unix socket, host."""
+    value = text(name)
+    if not value:
+        return None
+    parts = urlsplit(value)
+    database = unquote(parts.path.removeprefix("/"))
+    if parts.scheme not in ("postgres", "postgresql") or not database or "/" in database:
+        # The address may have a password in it: it is not repeated.
+        raise ImproperlyConfigured(
+            f"{name} is no address of a PostgreSQL database. "
+            "Write it as postgresql://user:password@host:5432/name."
+        )
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": database,
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", "") or parts.hostname or "",
+        "PORT": options.pop("port", "") or str(parts.port or ""),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": options,
+    }
+
+
+def redis(name: str) -> str:
+    """The address of a Redis server."""
+    value = text(name)
+    if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ImproperlyConfigured(
+            f"{name} is no address of a Redis server. Write it as redis://127.0.0.1:6379."
         )
     return value
 

@@ -2,6 +2,7 @@
 and nowhere else; see docs/reference/settings.md."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.http.request import split_domain_port
@@ -31,6 +32,8 @@ CREDENTIAL_KEYS = environment.secrets("DSPEX_CREDENTIAL_KEYS", shortest=32)
 POOLS = environment.pools("DSPEX_POOL", OWN_POOLS)
 # Days that finished runs are kept; 0: for good.
 RETENTION_DAYS = environment.number("DSPEX_RETENTION_DAYS", 30)
+# After so long without a sign of a runner, another one takes its runs over.
+LEASE_SECONDS = environment.number("DSPEX_LEASE_SECONDS", 30, least=1)
 
 # Where browsers reach this installation. None named: this machine only, on any port.
 ORIGINS = environment.origins("DSPEX_ORIGINS")
@@ -86,13 +89,16 @@ TEMPLATES = [
 ]
 
 DATABASES = {
-    "default": {
+    "default": environment.postgresql("DSPEX_DATABASE_URL")
+    or {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": DATA_DIR / "dspex.sqlite3",
         "OPTIONS": {
             # A transaction that takes its lock at the start waits for it; one that takes it half-way
             # fails at once.
             "transaction_mode": "IMMEDIATE",
+            # Seconds that one waits for another's: the pages' writes, too, live through a backup.
+            "timeout": 20,
             # Readers and the writer don't block each other, and a commit survives a crash of ours
             # (a power cut may cost the last ones). The log goes over into the database every 32 MB, not
             # every 4: that is when commits wait for the disk.
@@ -103,7 +109,16 @@ DATABASES = {
         },
     },
 }
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# Carries what is told to pages; between processes only with Redis.
+REDIS_URL = environment.redis("DSPEX_REDIS_URL")
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "dspex"},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+}
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -18,6 +18,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from pipelines.models import Person
 from pipelines.permissions import NotAllowed
 from runner.consumers import access, limits
+from runner.consumers.following import Following
 from runner.consumers.messages import (
     MAX_MESSAGE,
     Cancel,
@@ -72,6 +73,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         self.workers = False
         self.counted = False
         self.heart: asyncio.Task[None] | None = None
+        self.following = Following(self.runs, self._catch_up)
         if not (self.user.is_authenticated and self.user.is_active):
             await self.close()
             return
@@ -89,6 +91,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         if self.heart is not None:
             self.heart.cancel()
+        self.following.stop()
         if not self.counted:
             return
         limits.give_socket_back(self.user_id)
@@ -147,6 +150,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             # First listen, then read: what happens in between comes twice and is dropped by its number.
             await self.channel_layer.group_add(run_group(run), self.channel_name)
             await self._catch_up(run)
+            self.following.start(self.channel_layer)
 
     async def _subscribe_project(self, project: UUID) -> None:
         if not await database_sync_to_async(access.may_see_project)(self.user, project):

@@ -30,9 +30,17 @@ class Holding:
     stops: Mapping[str, str]
 
 
-def claim(*, owner: str, limit: int, now: datetime, lease: timedelta) -> list[UUID]:
-    """Take up to so many runs, the oldest first."""
-    oldest = Run.objects.claimable(now).order_by("created_at").values_list("pk", "epoch")
+def claim(
+    *, owner: str, limit: int, now: datetime, lease: timedelta, besides: Collection[UUID] = ()
+) -> list[UUID]:
+    """Take up to so many runs, the oldest first, `besides` those that this runner has: their leases may have
+    passed while the database was away."""
+    oldest = (
+        Run.objects.claimable(now)
+        .exclude(pk__in=besides)
+        .order_by("created_at")
+        .values_list("pk", "epoch")
+    )
     waiting = dict(oldest[:limit])
     if not waiting:
         return []

@@ -10,6 +10,7 @@ from django.db import connections
 from pipelines.models import Collection, Document
 from runner.engine.errors import InvalidConfig
 from runner.native.corpus import FolderCorpus, Passage, Version
+from runner.recorder.patience import patiently
 
 
 class ProjectCorpus(FolderCorpus):
@@ -30,7 +31,7 @@ class ProjectCorpus(FolderCorpus):
             return super().read(collection)
         try:
             with self._loading:
-                return self._load(collection, collection_id)
+                return patiently(lambda: self._load(collection, collection_id))
         finally:
             connections.close_all()  # this is some thread of a pool
 

@@ -1,12 +1,14 @@
 """The dispatcher: claims queued runs and executes them on this event loop.
 
-It is woken when a run is queued or stopped in this process, and looks by itself once a second for
-what other processes did. Its leases are renewed at a third of their time; a run whose runner died is
-claimed by the next one when the lease has passed, and goes on from what was recorded.
+It is woken when a run is queued or stopped in this process, and looks by itself, often enough that a run
+is stopped within a second, for what other processes did. Its leases are renewed at a third of their time; a
+run whose runner died is claimed by the next one when the lease has passed, and goes on from what was
+recorded.
 """
 
 import asyncio
 import logging
+import math
 import os
 import secrets
 import socket
@@ -56,7 +58,7 @@ class DispatcherSettings:
 
     concurrency: int = 16
     lease: float = 30.0
-    poll: float = 1.0
+    poll: float = 0.5
     owner: str = field(
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     )
@@ -90,6 +92,7 @@ class Dispatcher:
         self._hosts = hosts
         self._running: dict[UUID, _Running] = {}
         self._awake = asyncio.Event()
+        self._renewed = -math.inf
         self._loops: list[asyncio.Task[None]] = []
 
     @property
@@ -168,7 +171,8 @@ class Dispatcher:
     async def _claim(self) -> None:
         while (free := self.settings.concurrency - len(self._running)) > 0:
             limit = min(free, CLAIMED_AT_ONCE)
-            claimed = await self._thread.do(self._claim_in_database, limit)
+            mine = list(self._running)
+            claimed = await self._thread.do(self._claim_in_database, limit, mine)
             for run_id in claimed:
                 running = self._running[run_id] = _Running()
                 running.task = self._loop.create_task(self._execute(run_id, running))
@@ -179,11 +183,13 @@ class Dispatcher:
         """Hold on to what we have; stop what was stopped elsewhere, leave what was lost."""
         if not self._running:
             return
-        held = {
-            holding.id: holding
-            for holding in await self._thread.do(self._renew, list(self._running))
-        }
-        for run_id, running in tuple(self._running.items()):
+        known = dict(self._running)
+        renews = self._loop.time() - self._renewed >= self.settings.lease / 3
+        found = await self._thread.do(self._hold, list(known), renews)
+        if renews:
+            self._renewed = self._loop.time()
+        held = {holding.id: holding for holding in found}
+        for run_id, running in known.items():
             holding = held.get(run_id)
             if running.journal is None:
                 continue
@@ -283,14 +289,16 @@ class Dispatcher:
 
     # On the database thread
 
-    def _claim_in_database(self, limit: int) -> list[UUID]:
+    def _claim_in_database(self, limit: int, mine: list[UUID]) -> list[UUID]:
         lease = timedelta(seconds=self.settings.lease)
         owner = self.settings.owner
-        return claims.claim(owner=owner, limit=limit, now=timezone.now(), lease=lease)
+        now = timezone.now()
+        return claims.claim(owner=owner, limit=limit, now=now, lease=lease, besides=mine)
 
-    def _renew(self, runs: list[UUID]) -> list[claims.Holding]:
-        until = timezone.now() + timedelta(seconds=self.settings.lease)
-        claims.renew(owner=self.settings.owner, runs=runs, until=until)
+    def _hold(self, runs: list[UUID], renews: bool) -> list[claims.Holding]:
+        if renews:
+            until = timezone.now() + timedelta(seconds=self.settings.lease)
+            claims.renew(owner=self.settings.owner, runs=runs, until=until)
         return claims.held(self.settings.owner)
 
     def _release(self, runs: list[UUID]) -> None:

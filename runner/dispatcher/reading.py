@@ -13,6 +13,7 @@ from runner.engine.errors import RunnerError
 from runner.engine.events import RunStatus
 from runner.models import Run
 from runner.recorder import DatabaseThread, RunState
+from runner.recorder.patience import AWAY
 
 AT_ONCE = 200
 """Runs in one job of the database thread, on which claims and leases wait meanwhile."""
@@ -42,7 +43,9 @@ class Reader:
         while self._asked:
             lot = {run_id: self._asked.pop(run_id) for run_id in list(self._asked)[:AT_ONCE]}
             try:
-                found: dict[UUID, Read | Exception] = await self._thread.do(_read_all, list(lot))
+                found: dict[UUID, Read | Exception] = await self._thread.patiently(
+                    _read_all, list(lot)
+                )
             except Exception as error:
                 found = dict.fromkeys(lot, error)
             for run_id, future in lot.items():
@@ -67,6 +70,8 @@ def _read_all(run_ids: Sequence[UUID]) -> dict[UUID, Read | Exception]:
     for run in runs.filter(pk__in=run_ids):
         try:
             found[run.pk] = _read(run, commons)
+        except AWAY:
+            raise
         except Exception as error:  # another run's is no reason not to execute this one
             found[run.pk] = error
     return found

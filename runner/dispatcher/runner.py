@@ -57,7 +57,7 @@ class Runner:
             recorder=self.recorder,
             thread=self._thread,
             hosts=self.hosts,
-            settings=dispatcher,
+            settings=dispatcher or DispatcherSettings(lease=settings.LEASE_SECONDS),
         )
         pools, name = self.hosts.shared.pools, self.dispatcher.settings.owner
         self._orders = PoolOrders(pools, self._thread, runner=name)

@@ -1,4 +1,4 @@
-"""Daphne and the runner on one event loop.
+"""Daphne and the runner on one event loop, or Daphne alone.
 
 Daphne is a Twisted server that runs on asyncio's loop and knows no ASGI lifespan: the runner is started
 by its `ready_callable`, and stopped by a trigger that Twisted waits for before it ends the loop.
@@ -33,14 +33,21 @@ def listen(host: str, port: int | None) -> socket.socket:
     raise AssertionError("a port was given, or one was free")
 
 
-def serve(listening: socket.socket, on_ready: Callable[[], None], *, warm_up: bool = True) -> None:
-    """Serve until SIGINT or SIGTERM. Runs that go on are left to be resumed."""
+def serve(
+    listening: socket.socket,
+    on_ready: Callable[[], None],
+    *,
+    warm_up: bool = True,
+    runner: bool = True,
+) -> None:
+    """Serve until SIGINT or SIGTERM. Runs that go on are left to be resumed. Without `runner`, another
+    process executes them."""
     # Daphne installs Twisted's reactor when it is imported, with a loop of its own.
     from daphne.server import Server
     from twisted.internet import reactor
     from twisted.internet.defer import Deferred
 
-    embedded = _Embedded(on_ready, give_up=lambda: server.stop(), warm_up=warm_up)
+    embedded = _Embedded(on_ready, give_up=lambda: server.stop(), warm_up=warm_up, runner=runner)
     server = Server(
         application=import_string(settings.ASGI_APPLICATION),
         endpoints=[f"fd:fileno={listening.fileno()}"],
@@ -60,9 +67,14 @@ class _Embedded:
     """The runner, from the server's start to its end."""
 
     def __init__(
-        self, on_ready: Callable[[], None], give_up: Callable[[], None], *, warm_up: bool
+        self,
+        on_ready: Callable[[], None],
+        give_up: Callable[[], None],
+        *,
+        warm_up: bool,
+        runner: bool,
     ) -> None:
-        self._runner = Runner()
+        self._runner = Runner() if runner else None
         self._on_ready, self._give_up, self._warm_up = on_ready, give_up, warm_up
         self._beginning: asyncio.Task[None] | None = None
 
@@ -72,20 +84,27 @@ class _Embedded:
 
     async def _begin(self) -> None:
         try:
-            self._runner.start()
+            if self._runner is not None:
+                self._runner.start()
             self._on_ready()
         except Exception:
             logger.exception("The runner could not start")
             self._give_up()
             return
-        if self._warm_up:
+        if self._warm_up and self._runner is not None:
             await self._runner.warm_up()
 
     async def end(self) -> None:
         if self._beginning is not None:
             self._beginning.cancel()
             await asyncio.wait((self._beginning,))
-        try:
-            await asyncio.wait_for(self._runner.stop(), STOPPING)
-        except TimeoutError:
-            logger.error("Not everything ended within %g s.", STOPPING)
+        if self._runner is not None:
+            await stopped(self._runner)
+
+
+async def stopped(runner: Runner) -> None:
+    """Stop it, within the time that there is for that."""
+    try:
+        await asyncio.wait_for(runner.stop(), STOPPING)
+    except TimeoutError:
+        logger.error("Not everything ended within %g s.", STOPPING)

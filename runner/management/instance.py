@@ -1,13 +1,13 @@
-"""One DSPex per data directory, and where it is to be found.
+"""One web process per data directory, where it is to be found, and who executes runs there.
 
-The lock is the kernel's: it ends with the process however that ends, so there is no stale one. What is
-in the file is for whoever comes second.
+Locks are the kernel's: they end with the process however that ends, so there is no stale one. What is in
+the first one's file is for whoever comes second.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,21 @@ def only_instance(directory: Path) -> Iterator[Instance]:
         instance = Instance(file)
         instance.tell()
         yield instance
+
+
+@contextmanager
+def executing(directory: Path, when_alone: Callable[[], object]) -> Iterator[None]:
+    """Be one of the processes that execute the runs of this data directory. `when_alone` is called first
+    if there is no other, and none begins meanwhile."""
+    with (directory / "runner.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pass
+        else:
+            when_alone()
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
 
 
 def _already_running(file: IO[str]) -> AlreadyRunning:

@@ -43,10 +43,10 @@ class DatabaseResponseCache:
         self._thread = thread
 
     async def get(self, key: CacheKey) -> bytes | None:
-        return await self._thread.do(self._get, key_hash(key))
+        return await self._thread.patiently(self._get, key_hash(key))
 
     async def put(self, key: CacheKey, value: bytes) -> None:
-        await self._thread.do(self._put, key, value.decode())
+        await self._thread.patiently(self._put, key, value.decode())
 
     def _get(self, key: str) -> bytes | None:
         found = CachedAnswer.objects.filter(project_id=self._project, key=key)

@@ -1,14 +1,11 @@
 """What one transaction stores: made and written on the database thread."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.db import (
     DEFAULT_DB_ALIAS,
     DatabaseError,
-    InterfaceError,
-    OperationalError,
     connections,
 )
 
@@ -16,6 +13,7 @@ from runner.engine.errors import RunnerError
 from runner.engine.events import Event
 from runner.live.frames import event_text
 from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
+from runner.recorder.patience import mend, patiently
 from runner.recorder.payload import payload
 from runner.recorder.rows import (
     ARTIFACTS,
@@ -30,10 +28,6 @@ from runner.recorder.rows import (
     Cursor,
     Row,
 )
-
-PATIENCE = 60.0
-"""Seconds for which a database that is away is asked again."""
-_PAUSES = (0.05, 0.1, 0.2, 0.5)
 
 
 @dataclass(slots=True)
@@ -97,25 +91,13 @@ def write(parts: Sequence[Part]) -> None:
     others are stored without it.
     """
     try:
-        _write_patiently(parts)
+        patiently(lambda: _write(parts))
     except DatabaseError as error:
         if len(parts) == 1:
-            parts[0].error = NotRecorded(f"The database refused what the run told: {error}")
+            parts[0].error = NotRecorded(f"What the run told was not stored. {mend(error)}")
             return
         for part in parts:
             write([part])
-
-
-def _write_patiently(parts: Sequence[Part]) -> None:
-    until = time.monotonic() + PATIENCE
-    for tries in range(1_000_000):
-        try:
-            return _write(parts)
-        except (OperationalError, InterfaceError):
-            connections[DEFAULT_DB_ALIAS].close()
-            if time.monotonic() > until:
-                raise
-            time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
 
 
 def _write(parts: Sequence[Part]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from django.db import connections
 
+from runner.recorder.patience import AWAY, PATIENCE, pauses
+
 
 class DatabaseThread:
     """Serves one event loop. Jobs are plain functions that use the ORM or the connection."""
@@ -25,6 +27,20 @@ class DatabaseThread:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
+    async def patiently[T](self, job: Callable[..., T], *arguments: Any) -> T:
+        """As `do`; while the database is away it is done again, for a minute. Others have their turn in
+        between."""
+        assert self._loop is not None, "The thread was not started."
+        until = self._loop.time() + PATIENCE
+        for pause in pauses():
+            try:
+                return await self.do(job, *arguments)
+            except AWAY:
+                if self._loop.time() > until:
+                    raise
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses never end")
+
     async def do[T](self, job: Callable[..., T], *arguments: Any) -> T:
         """What the job returns or raises. Cancelling the caller does not stop a job under way."""
         assert self._loop is not None, "The thread was not started."
@@ -34,6 +50,8 @@ class DatabaseThread:
             try:
                 answer = job(*arguments)
             except Exception as error:
+                if isinstance(error, AWAY):
+                    connections.close_all()  # else it would never be had again
                 self.tell(_settle, future, None, error)
             else:
                 self.tell(_settle, future, answer, None)

@@ -22,7 +22,7 @@ class DatabaseStepStore:
         self._thread = thread
 
     async def find(self, identities: Collection[str], base: str) -> Taken | None:
-        return await self._thread.do(self._find, identities, base)
+        return await self._thread.patiently(self._find, identities, base)
 
     def _find(self, identities: Collection[str], base: str) -> Taken | None:
         steps = Step.objects.filter(

@@ -66,8 +66,8 @@ def start(directory: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[Up]:
-    up = Up(directory)
+def running(directory: Path, *arguments: str) -> Iterator[Up]:
+    up = Up(directory, *arguments)
     try:
         yield up
     finally:
@@ -245,6 +245,7 @@ def watched(page: Browser) -> tuple[dict[str, str], list[str]]:
     types: list[str] = []
     while "run_finished" not in types:
         message = page.hear()
+        texts |= {stream["step"]: stream["text"] for stream in message.get("streams", ())}
         for chunk in message.get("chunks", ()):
             known = texts.get(chunk["step"], "")
             texts[chunk["step"]] = known[: chunk["offset"]] + chunk["text"]

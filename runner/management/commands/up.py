@@ -1,16 +1,15 @@
 """`manage.py up`: DSPex in one process, for one machine."""
 
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import BaseCommand, CommandError, call_command
-from django.db import connection
-from django.utils import timezone
 
 from pipelines.services import personal_project
-from runner.dispatcher.claims import release_all
+from runner.management.claiming import claiming
 from runner.management.embedded import listen, serve
 from runner.management.instance import AlreadyRunning, Instance, only_instance
 from runner.services import sign_in_token
@@ -32,22 +31,35 @@ class Command(BaseCommand):
             help="Start workers and the embedded model only when a run asks for them.",
         )
 
+        parser.add_argument(
+            "--no-runner",
+            action="store_false",
+            dest="runner",
+            help="Serve pages only; `manage.py runner` executes the runs.",
+        )
+
     def handle(
-        self, *args: Any, host: str, port: int | None, warm_up: bool, **options: Any
+        self,
+        *args: Any,
+        host: str,
+        port: int | None,
+        warm_up: bool,
+        runner: bool,
+        **options: Any,
     ) -> None:
         try:
             with only_instance(settings.DATA_DIR) as instance:
-                self._up(instance, host, port, warm_up)
+                call_command("migrate", interactive=False, verbosity=0)
+                with claiming() if runner else nullcontext():
+                    self._up(instance, host, port, warm_up=warm_up, runner=runner)
         except AlreadyRunning as running:
             if running.address:
                 self.stdout.write(f"Sign in: {_sign_in_address(running.address)}")
             raise CommandError(str(running)) from None
 
-    def _up(self, instance: Instance, host: str, port: int | None, warm_up: bool) -> None:
-        call_command("migrate", interactive=False, verbosity=0)
-        if connection.vendor == "sqlite":
-            # The file is ours alone, so whoever executed a run is dead: no need to wait for its lease.
-            release_all(timezone.now())
+    def _up(
+        self, instance: Instance, host: str, port: int | None, *, warm_up: bool, runner: bool
+    ) -> None:
         try:
             listening = listen(host, port)
         except OSError as error:
@@ -63,8 +75,9 @@ class Command(BaseCommand):
                 "(signs you in once, within 15 minutes; `manage.py up` gives a new address). "
                 "Ctrl+C ends it."
             )
-            serve(listening, on_ready=lambda: self._say(text), warm_up=warm_up)
-        self.stdout.write("DSPex has ended. Runs that were going on go on at the next start.")
+            serve(listening, lambda: self._say(text), warm_up=warm_up, runner=runner)
+        left = " Runs that were going on go on at the next start." if runner else ""
+        self.stdout.write(f"DSPex has ended.{left}")
 
     def _say(self, text: str) -> None:
         self.stdout.write(text)
