@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,7 +33,8 @@ _CAPABILITY_VERSION = 0x20080522
 _REPORT_TIMEOUT = 20.0
 
 
-class Isolation(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
     """How far a worker is shut in. Bytes and seconds; 0 means no limit.
 
     `memory` counts what the process may write to (RLIMIT_DATA): an address-space limit would forbid the

@@ -144,6 +144,14 @@ def _affinity(text: str) -> Affinity:
         raise ValueError(f"one of {', '.join(Affinity)}") from None
 
 
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(text.split("+"))
+    if not set(names) <= set(formats.names()) or not set(names) - {formats.ARROW.name}:
+        known = ", ".join(formats.names())
+        raise ValueError(f"formats joined by +, best first, and not Arrow alone. Known: {known}")
+    return names
+
+
 type _Put = Callable[[PoolSettings, Any], PoolSettings]
 
 
@@ -181,4 +189,11 @@ _WRITTEN: dict[str, tuple[Callable[[str], Any], _Put]] = {
     "start_pause": (_seconds, _part("pace", "pause")),
     "breaker_failures": (_whole(1, 1_000), _part("breaker", "failures")),
     "breaker_seconds": (_seconds, _part("breaker", "seconds")),
+    "formats": (_formats, _own("formats")),
+    "no_network": (_flag, _part("isolation", "network")),
+    "memory_mb": (_whole(0, _MANY), _part("isolation", "memory", 1_000_000)),
+    "cpu_seconds": (_whole(0, _MANY), _part("isolation", "cpu_seconds")),
+    "file_mb": (_whole(0, _MANY), _part("isolation", "file_size", 1_000_000)),
+    "processes": (_whole(0, _MANY), _part("isolation", "processes")),
+    "open_files": (_whole(0, _MANY), _part("isolation", "open_files")),
 }

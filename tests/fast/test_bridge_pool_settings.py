@@ -4,6 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from dspex_site import environment
+from runner.bridge.isolation import Isolation
 from runner.bridge.pool_settings import (
     GENERAL,
     NEURAL,
@@ -40,6 +41,28 @@ def test_pool_is_changed_by_what_is_written() -> None:
     assert (pool.reuse, pool.pace.batch, pool.spares) == (True, 4, GENERAL.spares)
 
 
+def test_formats_and_limits_of_workers_are_changed_by_what_is_written() -> None:
+    written = {
+        "formats": "json+arrow",
+        "no_network": "false",
+        "memory_mb": "500",
+        "cpu_seconds": "0",
+        "file_mb": "10",
+        "processes": "20",
+        "open_files": "64",
+    }
+    pool = read_pool(GENERAL, written)
+    assert pool.formats == ("json", "arrow")
+    assert pool.isolation == Isolation(
+        network=False,
+        memory=500_000_000,
+        cpu_seconds=0,
+        file_size=10_000_000,
+        processes=20,
+        open_files=64,
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -50,6 +73,8 @@ def test_pool_is_changed_by_what_is_written() -> None:
         ("profile", "fast", "one of balanced, production"),
         ("affinity", "strict", "one of hint, strict_queue, strict_fail_fast"),
         ("reuse", "1", "true or false"),
+        ("formats", "arrow", "not Arrow alone"),
+        ("formats", "json+pickle", "Known: json, messagepack, arrow"),
         ("colour", "red", "has no setting 'colour'"),
     ],
 )
