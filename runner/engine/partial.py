@@ -122,11 +122,12 @@ def _used(planned: Plan) -> tuple[Port, ...]:
 
 
 def _alone(step: PlannedStep, inputs: Collection[str]) -> Plan:
-    """A step whose own inputs are what the run is given. A port that takes many takes a list."""
+    """A step whose own inputs are what the run is given. A port that takes many takes a list, and a
+    merge makes do with some of its inputs."""
     ports = tuple(
         replace(port, many=False, type=f"list[{port.type}]" if port.many else port.type)
         for port, _ in step.sources
-        if port.required or port.name in inputs
+        if port.name in inputs or (port.required and step.node.kind != "merge")
     )
     alone = replace(step, sources=tuple((port, ((GIVEN, port.name),)) for port in ports))
     return Plan(

@@ -95,10 +95,13 @@ def inputs_of_step(
         raise InvalidInput(f"'{wish.node}' has no input '{min(unknown)}'.")
     values = {each.port.name: each.value for each in known if each.is_known}
     values |= edited
+    merges = graph.node(wish.node).kind == "merge"  # which makes do with what there is
     missing = [
-        _missing(each) for each in known if each.port.required and each.port.name not in values
+        _missing(each)
+        for each in known
+        if (each.port.required or merges) and each.port.name not in values
     ]
-    if missing:
+    if missing and not (merges and values):
         raise InvalidInput(
             f"'{wish.node}' can't run alone: {'; '.join(missing)}. Run to here first, or type the value."
         )

@@ -142,13 +142,17 @@ def stop(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Stop the step or the map's item at `path`. What shows the run hears of it by itself."""
     found = _run(request, pk, Action.RUN)
     try:
-        stop_step(run=found, user=person(request), path=request.POST.get("path", ""))
+        stop_step(run=found, user=person(request), path=_path(request))
     except PipelinesError as error:
         if "HX-Request" not in request.headers:
             return JsonResponse({"code": error.code, "messages": [str(error)]}, status=422)
         messages.error(request, str(error))
         return go_to(reverse("runner:run", args=[pk]))
     return HttpResponse(status=204)
+
+
+def _path(request: HttpRequest) -> str:
+    return request.POST.get("path", "").replace("\x00", "")
 
 
 @require_POST

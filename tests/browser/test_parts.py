@@ -24,11 +24,12 @@ def test_a_node_is_edited_and_run_from_there(page: Page) -> None:
     first = run_link(page).inner_text().removeprefix("Run ")
     choose(page, ANALYSE)
     field(page, "instructions").locator("textarea").fill("Say what the keywords have in common.")
-    saved(page, 1)
+    # It is not saved yet, nor checked: the run waits for both.
     node(page, ANALYSE).click(button="right")
     page.locator("#node-menu").get_by_role("button", name="Run from here").click()
     expect(run_link(page)).not_to_have_text(f"Run {first}")
     ended(page)
+    saved(page, 1)
     expect(node(page, KEYWORDS)).to_have_attribute("data-st", "cached")
     expect(node(page, ANALYSE)).to_have_attribute("data-st", "ok")
     taken = page.locator(".run-step").filter(has_text="Extract keywords")

@@ -200,6 +200,32 @@ async def test_of_a_container_that_has_changed_its_unchanged_steps_are_taken() -
     assert bench.ran == ["each[0]/work", "each[1]/work", "after"]
 
 
+async def test_a_container_runs_alone() -> None:
+    bench = Bench()
+    result = await bench.run(mapped(), {"items": ["a", "b"]}, mode="only", node="each")
+    assert result.outputs == {"y": ["a+", "b+"]}
+    assert set(result.steps) == {"each", "each[0]/work", "each[1]/work"}
+
+
+async def test_a_merge_runs_alone_with_what_it_is_given() -> None:
+    graph = Graph.of(
+        [
+            interface("input", "x"),
+            node("a"),
+            node("b"),
+            node("joined", "merge", inputs=["a.y", "b.y"], strategy="dict"),
+            interface("output", "y"),
+        ],
+        edges(
+            "input.x -> a.x\ninput.x -> b.x\na.y -> joined.a.y\nb.y -> joined.b.y\n"
+            "joined.value -> output.y"
+        ),
+    )
+    bench = Bench()
+    result = await bench.run(graph, {"b.y": 2}, mode="only", node="joined")
+    assert result.outputs == {"value": {"b": {"y": 2}}}
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [

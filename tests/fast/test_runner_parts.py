@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from pipelines.graph import codec
+from pipelines.graph.graph import Graph
 from pipelines.models import Draft, Pipeline, PipelineVersion
 from pipelines.models.errors import InvalidInput as Refused
 from pipelines.models.errors import TooLarge
@@ -70,6 +71,13 @@ async def test_from_here_takes_what_the_database_has(world: World) -> None:
     assert (taken.status, taken.attempt_count, taken.cost) == ("succeeded", 0, 0.0)
 
 
+async def test_a_base_run_lends_what_it_took_itself(world: World) -> None:
+    first, _ = await ran(world)
+    second, _ = await ran(world, part("from", "s2"))
+    run, steps = await ran(world, part("from", "s2", base=str(second.pk)))
+    assert (steps, await db(origins, run)) == (["s2"], dict.fromkeys(["s0", "s1"], str(first.pk)))
+
+
 async def test_large_outputs_are_taken_whole(world: World) -> None:
     large = {"x": "a" * 70_000}
     await ran(world, inputs=large)
@@ -126,6 +134,25 @@ async def test_only_what_takes_part_must_be_right(world: World) -> None:
     version = await db(world.version, broken)
     run, _ = await ran(world, part("to", "s1"), version=version)
     assert run.outputs == {"y": "a++"}
+
+
+def test_a_merge_alone_needs_one_of_its_inputs(world: World) -> None:
+    graph = Graph.of(
+        [
+            interface("input", "x"),
+            node("s0"),
+            node("joined", "merge", inputs=["s0", "given"]),
+            interface("output", "y"),
+        ],
+        edges(
+            "input.x -> s0.x\ns0.y -> joined.s0\ninput.x -> joined.given\njoined.value -> output.y"
+        ),
+    )
+    version = world.version(graph)
+    run = start(world, part("only", "joined"), version=version)
+    assert run.inputs == {"given": "a"}
+    with pytest.raises(Refused, match="can't run alone"):
+        start(world, part("only", "joined", base=str(run.pk)), version=version, inputs={})
 
 
 @pytest.mark.parametrize(
@@ -313,9 +340,7 @@ async def test_a_run_that_waits_for_a_person_goes_on_to_stop(world: World) -> No
     assert (run.status, run.failure_code) == ("cancelled", "cancelled_by_user")
 
 
-def asking() -> Any:
-    from pipelines.graph.graph import Graph
-
+def asking() -> Graph:
     return Graph.of(
         [interface("input", "x"), node("ask", "approve"), interface("output", "y")],
         edges("input.x -> ask.value\nask.approved -> output.y"),
@@ -357,7 +382,9 @@ async def test_a_run_ends_at_its_deadline_and_says_so(world: World) -> None:
 async def test_the_deadline_goes_on_while_a_run_waits_for_a_person(world: World) -> None:
     version = await db(world.version, asking())
     async with dispatching(FakeHosts()):
-        run = await ended(await db(start, world, version=version, timeout=0.2), RunStatus.WAITING)
+        run = await ended(await db(start, world, version=version), RunStatus.WAITING)
+        past = timezone.now() - timedelta(seconds=1)
+        await db(Run.objects.filter(pk=run.pk).update, deadline_at=past)
         run = await ended(run)
     assert (run.status, run.failure_code) == ("failed", "deadline")
     types = await db(lambda: set(Event.objects.filter(run=run).values_list("type", flat=True)))

@@ -286,8 +286,8 @@ class Editor {
 
   /** What has to be sent before anything can be done with the pipeline as it is on the page. */
   private rest(): Promise<void> | null {
-    this.inspector.flush();
-    return this.edits.queue.length ? this.edits.settled() : null;
+    const sent = () => (this.edits.queue.length ? this.edits.settled() : null);
+    return this.inspector.settle()?.then(() => sent() ?? undefined) ?? sent();
   }
 
   /** A run that lacks an input does not leave. */

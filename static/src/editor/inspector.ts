@@ -41,6 +41,8 @@ export class Inspector {
   private readonly timers = new Map<string, ReturnType<typeof setTimeout>>();
   private readonly saving = new Map<string, () => void>();
   private readonly checks = new Map<string, number>();
+  /** Checks of what has been typed that are still to be asked for, or to be answered. */
+  private readonly looks = new Map<string, () => Promise<void>>();
   /** Fields that others have changed since they were drawn, with the revision that is shown. */
   private readonly stale = new Map<string, number>();
 
@@ -65,9 +67,9 @@ export class Inspector {
   /** Resolves when the form is there. */
   show(node: string | null, ready: Promise<void> = Promise.resolve()): Promise<void> {
     if (node === this.shown) return this.loading;
-    this.flush();
+    const checked = this.settle(); // while the form is there: the answers are read from it
     this.shown = node;
-    this.loading = this.load(ready);
+    this.loading = this.load(checked ? Promise.all([ready, checked]) : ready);
     return this.loading;
   }
 
@@ -120,7 +122,14 @@ export class Inspector {
     for (const save of [...this.saving.values()]) save();
   }
 
-  private async load(ready: Promise<void>): Promise<void> {
+  /** Has what was typed checked now, and sent where it is valid; null when nothing waits for that. */
+  settle(): Promise<void> | null {
+    const looks = [...this.looks.values()].map((look) => look());
+    this.flush();
+    return looks.length ? Promise.allSettled(looks).then(() => this.flush()) : null;
+  }
+
+  private async load(ready: Promise<unknown>): Promise<void> {
     const turn = ++this.turn;
     const node = this.shown;
     // A new node is on the server only when its operation is.
@@ -194,13 +203,18 @@ export class Inspector {
     clearTimeout(this.timers.get(key));
     const number = (this.checks.get(key) ?? 0) + 1;
     this.checks.set(key, number);
-    this.timers.set(
-      key,
-      setTimeout(async () => {
-        await this.ask(node, field);
-        if (this.checks.get(key) === number) this.judge(node, key, field);
-      }, CHECK_AFTER),
-    );
+    let asked: Promise<void> | undefined;
+    const look = () => (asked ??= this.look(node, key, field, number));
+    this.looks.set(key, look);
+    this.timers.set(key, setTimeout(() => void look(), CHECK_AFTER));
+  }
+
+  private async look(node: string, key: string, field: Field, number: number): Promise<void> {
+    clearTimeout(this.timers.get(key));
+    await this.ask(node, field);
+    if (this.checks.get(key) !== number) return; // more has been typed
+    this.looks.delete(key);
+    this.judge(node, key, field);
   }
 
   private ask(node: string, field: Field): Promise<void> {
