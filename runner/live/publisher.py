@@ -54,8 +54,17 @@ class Publisher:
         with suppress(Exception):
             await self._empty()
 
+    def watched(self, group: str) -> bool:
+        """Whether anybody may be in the group. Most runs are watched by nobody; the layer within a
+        process can be seen into, of others it is taken for granted. Whoever joins later reads what
+        was said before."""
+        layer = _layer()
+        return not isinstance(layer, InMemoryChannelLayer) or group in layer.groups
+
     def tell(self, group: str, type_: str, **parts: Any) -> None:
         """Send a message of this type, such as `live.events`, to a group."""
+        if not self.watched(group):
+            return
         self._waiting.append((group, {"type": type_, **parts}))
         self._more.set()
 
@@ -76,6 +85,8 @@ class Publisher:
         )
 
     def chunk(self, run: UUID, epoch: int, chunk: Chunk) -> None:
+        if not self.watched(run_group(run)):
+            return
         key = (chunk.step, chunk.attempt, chunk.call, chunk.field)
         known = self._chunks.setdefault(run, {}).get(key)
         if known is not None and known["offset"] + len(known["text"]) == chunk.offset:
@@ -123,12 +134,9 @@ class Publisher:
 
     async def _empty(self) -> None:
         layer = _layer()
-        # The layer within a process can be seen into: most of the time nobody watches a run.
-        watched = layer.groups if isinstance(layer, InMemoryChannelLayer) else None
         while self._waiting:
             group, message = self._waiting.popleft()
-            if watched is None or group in watched:
-                await layer.group_send(group, message)
+            await layer.group_send(group, message)
 
 
 def _layer() -> BaseChannelLayer:

@@ -11,7 +11,6 @@ from django.db import (
 
 from runner.engine.errors import RunnerError
 from runner.engine.events import Event
-from runner.live.frames import event_text
 from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
 from runner.recorder.patience import mend, patiently
 from runner.recorder.payload import payload
@@ -32,7 +31,7 @@ from runner.recorder.rows import (
 
 @dataclass(slots=True)
 class Part:
-    """What one run adds to a batch. `events` are the texts for those who watch."""
+    """What one run adds to a batch."""
 
     journal: RunJournal
     taken: list[Event]
@@ -42,7 +41,6 @@ class Part:
     artifacts: list[Row] = field(default_factory=list)
     steps: list[Row] = field(default_factory=list)
     attempts: list[Row] = field(default_factory=list)
-    events: list[str] = field(default_factory=list)
     finish: Row | None = None
     error: RunnerError | None = None
 
@@ -68,17 +66,6 @@ def fill(part: Part) -> None:
         part.artifacts += [
             (run, digest, len(text.encode()), text) for digest, text in stored.texts.items()
         ]
-        part.events.append(
-            event_text(
-                event.seq,
-                type_,
-                at=event.at,
-                step=event.step,
-                attempt=event.attempt,
-                data=stored.text,
-                aside=aside,
-            )
-        )
         journal.projection.take(event, stored)
     part.steps, part.attempts = journal.projection.changed()
     part.finish = journal.projection.finish

@@ -17,11 +17,13 @@ from functools import partial
 
 from runner.engine.errors import RunnerError
 from runner.engine.events import Chunk
-from runner.live import HERE, Publisher, project_group
+from runner.live import HERE, Publisher, project_group, run_group
+from runner.live.frames import event_text
 from runner.recorder.batch import Part, cut, fill, write
 from runner.recorder.database_thread import DatabaseThread
 from runner.recorder.journal import NotRecorded, RunJournal
 from runner.recorder.projection import RunState
+from runner.recorder.rows import Row
 
 PUBLISHED_AT_ONCE = 200
 """Events in one message to those who watch."""
@@ -181,13 +183,20 @@ class Recorder:
                 on_lost(error)
 
     def _publish(self, part: Part) -> None:
-        state, seqs = part.journal.state, [row[1] for row in part.rows]
-        if seqs:
-            part.journal.streams.stored(seqs[-1])
-        for start in range(0, len(seqs), PUBLISHED_AT_ONCE):
-            end = min(start + PUBLISHED_AT_ONCE, len(seqs))
-            texts = part.events[start:end]
-            self.publisher.events(state.id, seqs[start], seqs[end - 1], texts)
+        state, rows = part.journal.state, part.rows
+        if rows:
+            part.journal.streams.stored(rows[-1][1])
+        if rows and self.publisher.watched(run_group(state.id)):
+            for start in range(0, len(rows), PUBLISHED_AT_ONCE):
+                told = rows[start : start + PUBLISHED_AT_ONCE]
+                texts = [_text(row) for row in told]
+                self.publisher.events(state.id, told[0][1], told[-1][1], texts)
         if part.finish is not None:
             summary = {**state.summary, "status": part.finish[0]}
             self.publisher.tell(project_group(state.project_id), "live.run", summary=summary)
+
+
+def _text(row: Row) -> str:
+    """An event's row as watchers get it."""
+    _, seq, _, type_, step, attempt, at, data, aside = row
+    return event_text(seq, type_, at=at, step=step, attempt=attempt, data=data, aside=aside)

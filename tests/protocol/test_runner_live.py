@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from channels.layers import get_channel_layer
 
 from runner.consumers import window
 from runner.engine.errors import Failure
@@ -234,6 +235,7 @@ async def test_chunks_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     teller = Publisher(interval=0.02)
     teller.start()
     teller.tell = lambda group, type_, **parts: told.append(parts)  # type: ignore[method-assign]
+    teller.watched = lambda group: True  # type: ignore[method-assign]
     for at in range(50):
         chunk = Chunk(
             run_id="", step="s", attempt=1, call=1, field="y", offset=at, text=str(at % 10)
@@ -246,6 +248,20 @@ async def test_chunks_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(told) <= 3
     assert "".join(chunk["text"] for chunk in joined) == "0123456789" * 5
     assert [message["number"] for message in told] == list(range(1, len(told) + 1))
+
+
+async def test_nobody_is_told_what_nobody_watches() -> None:
+    layer = get_channel_layer()
+    channel = await layer.new_channel()
+    teller = Publisher()
+    teller.start()
+    teller.tell("runs", "live.run", number=1)
+    await layer.group_add("runs", channel)
+    teller.tell("runs", "live.run", number=2)
+    assert (await layer.receive(channel))["number"] == 2
+    await layer.group_discard("runs", channel)
+    assert not teller.watched("runs")
+    await teller.aclose()
 
 
 async def test_a_layer_that_is_away_does_not_hold_the_runner_up(
