@@ -32,14 +32,16 @@ def flag(name: str, default: bool) -> bool:
     return value in TRUE
 
 
-def number(name: str, default: int, least: int = 0) -> int:
-    """A whole number, so many at least."""
+def number(name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
+    """A whole number within its limits."""
     value = text(name)
-    if value and not (value.isdecimal() and int(value) >= least):
-        raise ImproperlyConfigured(
-            f"{name} is '{value}'. Set it to a whole number, {least} or more."
-        )
-    return int(value) if value else default
+    if not value:
+        return default
+    found = int(value) if value.isdecimal() else -1
+    if found < least or (most is not None and found > most):
+        up_to = f"{least} or more" if most is None else f"from {least} to {most}"
+        raise ImproperlyConfigured(f"{name} is '{value}'. Set it to a whole number, {up_to}.")
+    return found
 
 
 def secrets(name: str, shortest: int) -> list[str]:

@@ -34,6 +34,8 @@ POOLS = environment.pools("DSPEX_POOL", OWN_POOLS)
 RETENTION_DAYS = environment.number("DSPEX_RETENTION_DAYS", 30)
 # After so long without a sign of a runner, another one takes its runs over.
 LEASE_SECONDS = environment.number("DSPEX_LEASE_SECONDS", 30, least=1)
+# Bytes that are kept of one output of a step; a larger one fails the step. SQLite takes 1 GB at most.
+MAX_VALUE = environment.number("DSPEX_MAX_VALUE_MB", 256, least=1, most=900) * 10**6
 
 # Where browsers reach this installation. None named: this machine only, on any port.
 ORIGINS = environment.origins("DSPEX_ORIGINS")

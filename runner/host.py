@@ -392,6 +392,9 @@ class _Telling:
         self.journal.append(event)
         self.tell(event)
 
+    async def check(self, outputs: Mapping[str, Any]) -> None:
+        await self.journal.check(outputs)
+
     async def commit(self) -> None:
         await self.journal.commit()
 

@@ -239,5 +239,8 @@ class _Inside:
             data = {**event.data, "predictor": "reward", "parent": self._call.path}
             self._call.observer.event(EventType.LM_CALL, self._call, data)
 
+    async def check(self, outputs: Mapping[str, Any]) -> None:
+        return None
+
     async def commit(self) -> None:
         return None

@@ -41,7 +41,7 @@ class Runner:
         dispatcher: DispatcherSettings | None = None,
     ) -> None:
         self.publisher = Publisher()
-        self.recorder = Recorder(self.publisher)
+        self.recorder = Recorder(self.publisher, largest=settings.MAX_VALUE)
         self._thread = DatabaseThread("dispatcher")
         self._spans = (
             SpanExporter(settings.OTLP_ENDPOINT, settings.OTLP_HEADERS)

@@ -103,6 +103,12 @@ class MissingPackages(RunnerError):
     code = "missing_packages"
 
 
+class ValueTooLarge(RunnerError):
+    """A step's output is larger than a run may keep."""
+
+    code = "value_too_large"
+
+
 def failure_of(error: BaseException) -> Failure:
     """The error as data; anything that is not ours has the code `internal`."""
     if isinstance(error, RemoteError):

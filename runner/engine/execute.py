@@ -295,6 +295,7 @@ class Execution:
         try:
             try:
                 outputs, backend = await self._begun(step, path, inputs)
+                await self.journal.check(outputs)
             except (asyncio.CancelledError, Parked):
                 if not self.control.parked:
                     self.emit(EventType.STEP_CANCELLED, path, seconds=self.loop.time() - started)

@@ -5,7 +5,8 @@ again after a crash never repeats what it recorded. The engine appends events in
 `commit` at those points; how many commits share one transaction is the journal's affair.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from runner.engine.events import Event
 
@@ -15,6 +16,11 @@ class Journal(Protocol):
 
     def append(self, event: Event) -> None:
         """Take the next event of a run. Must not block; order per run is the caller's."""
+        ...
+
+    async def check(self, outputs: Mapping[str, Any]) -> None:
+        """Raise ValueTooLarge for outputs of a step that are larger than is kept. What is not kept must
+        not be gone on with."""
         ...
 
     async def commit(self) -> None:
@@ -30,6 +36,9 @@ class MemoryJournal:
 
     def append(self, event: Event) -> None:
         self.events.append(event)
+
+    async def check(self, outputs: Mapping[str, Any]) -> None:
+        return None
 
     async def commit(self) -> None:
         return None

@@ -1,11 +1,13 @@
 """The journal of one run, as the engine, the gateway and the dispatcher see it."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from runner.engine.errors import Failure, RunnerError
+from runner.engine.errors import Failure, RunnerError, ValueTooLarge
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.live.streams import HERE, OpenStreams, StreamText
+from runner.recorder.payload import size_above
 from runner.recorder.projection import Projection, RunState
 from runner.recorder.rows import Row
 
@@ -73,6 +75,18 @@ class RunJournal:
         elif event.type is EventType.RUN_FINISHED:
             self._closed = self._finished = True
         self._recorder.appended(self)
+
+    async def check(self, outputs: Mapping[str, Any]) -> None:
+        """Raise ValueTooLarge for an output of more bytes than the recorder keeps of one value."""
+        most = self._recorder.largest
+        if await size_above(outputs, most) is None:
+            return
+        for name, value in outputs.items():
+            if (size := await size_above(value, most)) is not None:
+                raise ValueTooLarge(
+                    f"The output '{name}' has {size / 1e6:,.0f} MB as JSON; {most / 1e6:,.0f} MB is the "
+                    "most that is recorded of a value. Give less, or have DSPEX_MAX_VALUE_MB raised."
+                )
 
     async def commit(self) -> None:
         """Return when everything appended so far is durable. Raises LeaseLost or NotRecorded."""

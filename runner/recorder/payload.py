@@ -1,5 +1,6 @@
 """Values as the database keeps them: JSON text, with large values put aside as artifacts."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,11 @@ import msgspec
 
 LARGE = 64 * 1024
 """Bytes of JSON from which a value is put aside. What a row holds is at most twice that."""
+
+_LOOKED_AT = 200
+"""Parts of a value that are looked at to find its size; of others it is written."""
+_WIDEST, _NUMBER = 6, 400
+"""Bytes that a character (`\\u0000`), and anything else of a few parts, may take as JSON."""
 
 _encode = msgspec.json.Encoder().encode
 _NESTED = ("inputs", "outputs")
@@ -67,6 +73,38 @@ def restored(data: dict[str, Any], aside: Mapping[str, str], values: Mapping[str
         else:
             data[outer] = values[digest]
     return data
+
+
+async def size_above(value: Any, most: int) -> int | None:
+    """The bytes of a value as JSON if they are more than `most`; None if not, which for what is clearly
+    smaller is found out without writing it. What is large is written in a thread."""
+    bound = _size_at_most(value)
+    if bound is not None and bound <= most:
+        return None
+    size = len((await asyncio.to_thread(json_text, value)).encode())
+    return size if size > most else None
+
+
+def _size_at_most(value: Any) -> int | None:
+    """No fewer bytes than the value has as JSON; None where there are too many parts to look at."""
+    size, left = 0, [value]
+    for _ in range(_LOOKED_AT):
+        if not left:
+            return size
+        part = left.pop()
+        if isinstance(part, str):
+            size += _WIDEST * len(part) + 3
+        elif isinstance(part, dict):
+            left += [*part.values(), *part]
+            size += 4
+        elif isinstance(part, list | tuple):
+            left += part
+            size += 4
+        else:
+            size += _NUMBER
+        if len(left) > _LOOKED_AT:
+            return None
+    return None
 
 
 def json_text(value: Any) -> str:

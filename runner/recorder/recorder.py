@@ -42,12 +42,19 @@ type Lost = Callable[[RunnerError], None]
 
 
 class Recorder:
-    """The one writer of runs in a process. `linger` and `snapshot` are in seconds."""
+    """The one writer of runs in a process. `linger` and `snapshot` are in seconds, `largest` is the
+    bytes that are kept of one output of a step."""
 
     def __init__(
-        self, publisher: Publisher, *, linger: float = 0.01, snapshot: float = 1.0
+        self,
+        publisher: Publisher,
+        *,
+        linger: float = 0.01,
+        snapshot: float = 1.0,
+        largest: int = 256 * 10**6,
     ) -> None:
         self.publisher = publisher
+        self.largest = largest
         self._linger, self._snapshot = linger, snapshot
         self._thread = DatabaseThread("recorder")
         self._journals: dict[str, tuple[RunJournal, Lost]] = {}

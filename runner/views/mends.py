@@ -52,6 +52,7 @@ _MENDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     "invalid_input": ("Compare the inputs below with what the step's signature asks for.", None),
     "invalid_config": ("Open the step in the editor and mend its configuration.", None),
     "output_not_produced": ("Give the output a default, or join the ways with a merge.", None),
+    "value_too_large": ("Give less: fewer rows, or a reference to the data in place of it.", None),
     "loop_limit": ("Raise the number of rounds, or end the loop on another condition.", None),
 }
 

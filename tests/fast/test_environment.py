@@ -24,6 +24,8 @@ def test_a_number_that_is_none_stops_the_start(value: str, monkeypatch: pytest.M
         environment.number("DAYS", 30)
     monkeypatch.setenv("DAYS", "0")
     assert environment.number("DAYS", 30) == 0
+    with pytest.raises(ImproperlyConfigured, match="from 1 to 9"):
+        environment.number("DAYS", 3, least=1, most=9)
 
 
 def test_a_time_zone_is_one_or_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

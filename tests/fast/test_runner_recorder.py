@@ -13,7 +13,7 @@ from runner.engine.plan import plan
 from runner.models import Artifact, Attempt, ReplayAnswer, Run, Step, Stream
 from runner.models import Event as Stored
 from runner.recorder import LeaseLost, RunJournal
-from runner.recorder.payload import LARGE, json_text, payload, restored
+from runner.recorder.payload import LARGE, json_text, payload, restored, size_above
 from tests.graphs import chain
 from tests.runner_world import World, db, recording
 
@@ -308,3 +308,42 @@ async def test_a_failure_of_one_run_does_not_keep_others_from_being_written(
     assert [getattr(result, "code", None) for result in results] == [None, "not_recorded"]
     assert await db(Stored.objects.filter(run=good).count) == 1
     assert await db(Stored.objects.filter(run=bad).count) == 0
+
+
+async def test_an_output_that_is_too_large_fails_its_step_and_is_kept_nowhere(world: World) -> None:
+    run, state = await db(world.claimed)
+    big = {"s1": lambda call: {"y": ["ä" * 1000] * 600}}
+    async with recording(largest=1_000_000) as recorder:
+        journal = recorder.open(state)
+        await execute(journal, FakeExecutor(big, otherwise=lambda call: {"y": "small"}))
+        await recorder.close(journal)
+    run = await db(Run.objects.get, pk=run.pk)
+    step = await db(Step.objects.get, run=run, path="s1")
+    assert (run.status, step.failure_code) == (RunStatus.FAILED, "value_too_large")
+    assert step.failure_message.startswith("The output 'y' has 1 MB as JSON; 1 MB is the most")
+    assert not await db(Artifact.objects.exists)
+    assert not await db(Step.objects.filter(run=run, path="s2").exists)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\x00" * 100,
+        "ä€😀" * 50,
+        ["x"] * 199,
+        {str(n): {"y": [n, -1.5e300]} for n in range(60)},
+        None,
+    ],
+    ids=str,
+)
+async def test_the_size_of_a_value_is_that_of_its_json(value: Any) -> None:
+    size = len(json_text(value).encode())
+    assert await size_above(value, size) is None
+    assert await size_above(value, size - 1) == size
+
+
+async def test_what_is_clearly_small_is_not_written_to_be_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runner.recorder.payload.json_text", lambda value: 1 / 0)
+    assert await size_above({"answer": "word " * 1000, "score": 4}, 1_000_000) is None
