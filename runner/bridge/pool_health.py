@@ -37,7 +37,7 @@ def health_of(
         why = f"Too many calls failed in a row. One may try in {opens_in:.0f} s."
         return PoolHealth(PoolState.BROKEN, why)
     if draining:
-        return PoolHealth(PoolState.BROKEN, "Drained: steps wait until it is resumed.")
+        return PoolHealth(PoolState.BROKEN, "Steps wait until it is resumed.")
     if breaker is BreakerState.HALF_OPEN:
         return PoolHealth(PoolState.DEGRADED, "The next call tries whether workers work again.")
     if len(crashes) >= MANY_CRASHES:

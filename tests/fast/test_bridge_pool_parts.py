@@ -274,7 +274,7 @@ HEALTHY = {
     [
         ({}, PoolState.OK, ""),
         ({"breaker": BreakerState.OPEN, "opens_in": 12.0}, PoolState.BROKEN, "12 s"),
-        ({"draining": True}, PoolState.BROKEN, "Drained"),
+        ({"draining": True}, PoolState.BROKEN, "resumed"),
         ({"breaker": BreakerState.HALF_OPEN}, PoolState.DEGRADED, "tries"),
         ({"crashes": [crash(0)] * MANY_CRASHES}, PoolState.DEGRADED, "crashed"),
         ({"silent": 1}, PoolState.DEGRADED, "do not answer"),

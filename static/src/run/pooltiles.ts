@@ -44,7 +44,7 @@ export function pool(told: Pool, runner: string, look: Look): HTMLElement {
   const section = said("section", "card");
   section.dataset.pool = told.pool;
   const head = said("header", "pool-head");
-  const [shape, word] = POOL[told.state] ?? ["queued", told.state];
+  const [shape, word] = told.draining ? ["waiting", "Drained"] : (POOL[told.state] ?? ["queued", told.state]);
   const state = said("span", "status");
   state.append(glyph(shape), said("span", "", word));
   const whose = look.several ? ` in ${runner}` : "";
@@ -192,7 +192,7 @@ function history(ends: Ended[], key: string, look: Look): HTMLElement {
       first,
       said("td", "nowrap", `Worker ${end.number}`),
       said("td", "second", end.why),
-      said("td", "num", `${end.calls} calls`),
+      said("td", "num", end.calls === 1 ? "1 call" : `${end.calls} calls`),
       said("td", "num", `after ${figures.seconds(end.age)}`),
       said("td", "num muted", new Date(end.at * 1_000).toLocaleTimeString("en-GB")),
     );
