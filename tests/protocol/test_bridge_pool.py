@@ -1,11 +1,10 @@
 """The real pool against fake workers, over socketpairs."""
 
 import asyncio
-import struct
 
 import pytest
 
-from runner.bridge.frames import MAX_FRAME, Kind, pack
+from runner.bridge.frames import Kind, pack
 from runner.bridge.heartbeat import HeartbeatSettings
 from runner.bridge.messages import (
     CallMessage,
@@ -222,13 +221,8 @@ async def test_loss_is_noticed_without_a_word_from_the_forkserver(make: MakeBenc
         await call
 
 
+# What is not the protocol at all is in test_bridge_hostile.py.
 BROKEN = {
-    "truncated": (b"\x00\x00\x00", "into a frame"),
-    "oversized": (struct.pack(">IBBI", MAX_FRAME + 1, 1, Kind.RESULT, 1), "at most"),
-    "unknown kind": (struct.pack(">IBBI", 6, 1, 250, 1), "kind 250"),
-    "unknown format": (pack(50, Kind.RESULT, 1, b"{}"), "format 50"),
-    "malformed": (pack(1, Kind.RESULT, 1, b'{"seconds": "x"}'), "result message"),
-    "not for a host": (pack(1, Kind.CALL, 1, b'{"operation": "x"}'), "call messages"),
     "a second ready": (pack(1, Kind.READY, 0, b'{"protocol": 1, "format": "json"}'), "twice"),
     "not a call's": (
         pack(1, Kind.ERROR, 0, b'{"failure": {"code": "x", "message": "worker broke"}}'),
@@ -247,8 +241,6 @@ async def test_worker_that_breaks_the_protocol_is_lost_with_the_reason(
     worker = await bench.worker()
     await worker.expect(Kind.CALL)
     await worker.send_bytes(data)
-    if name == "truncated":
-        worker.close()
     with pytest.raises(WorkerLost, match=reason):
         await call
     assert bench.pool.stats()["workers"] == []

@@ -1,7 +1,6 @@
 """The real worker loop against a fake host, over a socketpair."""
 
 import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.bridge.frames import MAX_FRAME, Kind, pack
+from runner.bridge.frames import Kind, pack
 from runner.bridge.messages import (
     EMPTY,
     CallMessage,
@@ -267,13 +266,8 @@ def test_result_over_the_limit_fails_the_step_only(host: FakeHost) -> None:
     assert host.expect(Kind.RESULT).request == 2
 
 
+# What is not the protocol at all is in test_bridge_hostile.py.
 BROKEN = {
-    "oversized": struct.pack(">IBBI", MAX_FRAME, 1, Kind.CALL, 1),
-    "too_short": struct.pack(">IBBI", 1, 1, Kind.CALL, 1),
-    "unknown_kind": pack(1, Kind.CALL, 1, b"{}").replace(b"\x01\x03", b"\x01\x63", 1),
-    "unknown_format": pack(99, Kind.CALL, 1, b"{}"),
-    "malformed": pack(1, Kind.CALL, 1, b'{"operation": 1}'),
-    "not_for_a_worker": pack(1, Kind.READY, 1, b'{"protocol": 1, "format": "json"}'),
     "other_version": pack(1, Kind.HELLO, 0, b'{"protocol": 999, "formats": ["json"]}'),
     "no_common_format": pack(1, Kind.HELLO, 0, b'{"protocol": 1, "formats": ["arrow"]}'),
 }
