@@ -12,6 +12,7 @@ import pytest_asyncio
 from runner.bridge.nursery import ForkNursery
 from runner.bridge.pool import Pool, PoolSettings
 from runner.bridge.references import RunScope
+from runner.bridge.tables import Table
 from runner.bridge.tools import HostTool
 from runner.engine.errors import InvalidConfig, RemoteError
 from runner.engine.executor import Call
@@ -225,6 +226,29 @@ async def test_a_tool_that_fails_is_an_observation(house: House) -> None:
     outputs = await house.run(gateway, {"question": "?"}, module="ReAct", tools=["divide"])
     assert outputs["trajectory"]["observation_0"] == "Error: ZeroDivisionError: division by zero"
     assert house.traces("tool")[0]["error"] == "ZeroDivisionError: division by zero"
+
+
+async def test_a_tool_in_parts_is_shown_as_it_comes_and_the_model_gets_the_whole(
+    house: House,
+) -> None:
+    async def tail() -> AsyncIterator[str]:
+        for line in ("one\n", "two\n"):
+            yield line
+
+    async def orders() -> Table:
+        return Table.of_records([{"order": 7, "paid": True}])
+
+    house.scope = RunScope(tools={"tail": HostTool.of(tail), "orders": HostTool.of(orders)})
+    gateway = ScriptedGateway(
+        acts("tail"), acts("orders"), acts("finish"), chat(reasoning="r", answer="2")
+    )
+    outputs = await house.run(gateway, {"question": "?"}, module="ReAct", tools=["tail", "orders"])
+    trajectory = outputs["trajectory"]
+    assert trajectory["observation_0"] == "one\ntwo\n"
+    assert trajectory["observation_1"] == [{"order": 7, "paid": True}]
+    streamed = [chunk.text for chunk in house.observer.chunks if chunk.field == "tail"]
+    assert streamed == ["one\n", "two\n"]
+    assert house.traces("tool")[0]["result"] == "one\ntwo\n"
 
 
 async def test_a_small_model_is_held_to_the_arguments_of_the_tools(house: House) -> None:
