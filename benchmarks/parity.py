@@ -145,14 +145,23 @@ def _mended_otherwise(text: str) -> bool:
 
 # Generated signatures, values and answers
 
+FURTHER: Mapping[str, tuple[Any, ...]] = {
+    "date": ("2024-02-29",),
+    "datetime": ("2024-02-29T10:00:00", "2024-02-29T10:00:00Z"),
+    "Decimal": ("12.50", "3"),
+    "UUID": ("12345678-1234-5678-1234-567812345678",),
+    "Any": (None, 1, "3", "true", [1, "a"], {"k": None}),
+    "Literal[1, 'two', True]": (1, "two", True),
+    "Union[list[int], dict[str, int]]": ([1], {"a": 1}, []),
+    "Union[float, bool]": (0.5, True, 3.0),
+    "Union[int, str]": (5, "five"),
+    "dict": ({"a": 1},),
+    "list": ([1, "b"],),
+}
+"""Types of rarer kinds, with their values."""
 SIMPLE = (
-    "str",
-    "int",
-    "float",
-    "bool",
-    "Literal['yes', 'no', 'it''s']",
-    "Literal[1, 2, 3]",
-    "date",
+    *("str", "int", "float", "bool", "Literal['yes', 'no', 'it''s']", "Literal[1, 2, 3]"),
+    *("date", *FURTHER),
 )
 WORDS = (
     "",
@@ -171,7 +180,7 @@ WORDS = (
 
 def a_type(chance: Random, depth: int = 2) -> str:
     """A type as a signature writes it."""
-    shapes = ("list", "dict", "optional", "union", "tuple", "person", *("simple",) * 6)
+    shapes = ("list", "dict", "optional", "tuple", "person", *("simple",) * 6)
     match chance.choice(shapes) if depth else "simple":
         case "list":
             return f"list[{a_type(chance, depth - 1)}]"
@@ -179,8 +188,6 @@ def a_type(chance: Random, depth: int = 2) -> str:
             return f"dict[str, {a_type(chance, depth - 1)}]"
         case "optional":
             return f"Optional[{a_type(chance, depth - 1)}]"
-        case "union":
-            return "Union[int, str]"
         case "tuple":
             return f"tuple[{a_type(chance, depth - 1)}, int]"
         case "person":
@@ -191,6 +198,8 @@ def a_type(chance: Random, depth: int = 2) -> str:
 
 def a_value(chance: Random, type_: str) -> Any:
     """A JSON value of the type."""
+    if type_ in FURTHER:
+        return chance.choice(FURTHER[type_])
     outer, _, inner = type_.partition("[")
     inner = inner.removesuffix("]")
     match outer:
@@ -202,8 +211,6 @@ def a_value(chance: Random, type_: str) -> Any:
             return chance.choice((0.5, -2.25, 3.0, 1e20))
         case "bool":
             return chance.random() < 0.5
-        case "date":
-            return "2024-02-29"
         case "Literal":
             return (
                 chance.choice((1, 2, 3)) if inner[0].isdigit() else chance.choice(("yes", "it's"))
@@ -215,8 +222,6 @@ def a_value(chance: Random, type_: str) -> Any:
             return {key: a_value(chance, inner.partition(", ")[2]) for key in keys}
         case "Optional":
             return None if chance.random() < 0.3 else a_value(chance, inner)
-        case "Union":
-            return chance.choice((5, "five"))
         case "tuple":
             return [a_value(chance, inner.rpartition(", ")[0]), 3]
         case _:
