@@ -87,6 +87,10 @@ class CallHandler(Protocol):
 
     def trace(self, message: TraceMessage) -> None: ...
 
+    def given_up(self) -> None:
+        """Nobody waits for the call any more. The worker is told, and may take a while to hear."""
+        ...
+
     def lost(self, error: WorkerLost) -> None:
         """The worker ended; the call will be done anew by another."""
         ...
@@ -225,6 +229,7 @@ class WorkerProxy:
             return None
         call.outcome = self._loop.create_future()
         self._link.send(Kind.CANCEL, number, EMPTY)
+        call.handler.given_up()
         return call.outcome
 
     def kill(self, why: str, reason: EndReason = EndReason.RELEASED) -> None:

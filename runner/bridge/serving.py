@@ -72,11 +72,11 @@ class StepServer:
         self._asked: dict[int, _LMObserver] = {}
         self._uses: dict[int, tuple[asyncio.Task[None], Flow]] = {}
         self._shown: dict[str, int] = {}
+        self._given_up = False
 
     async def aclose(self) -> None:
         """The step is over: stop what is still under way for it."""
-        for task in self._tasks:
-            task.cancel()
+        self.given_up()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -89,6 +89,8 @@ class StepServer:
     def lm_request(
         self, number: int, message: LMRequestMessage, answer: Callable[[LMResponseMessage], None]
     ) -> None:
+        if self._given_up:
+            return
         observer = self._asked[number] = _LMObserver(self._call, message.request.predictor)
         self._spawn(self._complete(number, message.request, observer, answer))
 
@@ -98,6 +100,8 @@ class StepServer:
         message: ToolRequestMessage,
         answer: Callable[[ToolResponseMessage | ToolChunkMessage], None],
     ) -> None:
+        if self._given_up:
+            return
         flow = Flow(streams=message.stream)
         self._uses[number] = self._spawn(self._use(number, message, answer, flow)), flow
 
@@ -130,6 +134,12 @@ class StepServer:
                 asked.retract("unparsable_answer")
             return
         self._trace(message.name, message.data)
+
+    def given_up(self) -> None:
+        """End the calls of language models now: a worker that computes hears later that it is to stop."""
+        self._given_up = True
+        for task in self._tasks:
+            task.cancel()
 
     def lost(self, error: WorkerLost) -> None:
         """Take back what the lost worker's calls streamed. They go on: an equal request of the next

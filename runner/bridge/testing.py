@@ -72,6 +72,8 @@ class Recorder:
     def trace(self, message: TraceMessage) -> None:
         self.traces.append(message)
 
+    def given_up(self) -> None: ...
+
     def lost(self, error: WorkerLost) -> None:
         self.losses.append(error)
 

@@ -126,3 +126,9 @@ def sandboxes(house: House) -> Iterator[Path]:
         children = Path(f"/proc/{worker['pid']}/task/{worker['pid']}/children")
         for pid in children.read_text().split() if children.exists() else ():
             yield Path(f"/proc/{pid}")
+
+
+async def test_flex_runs_its_program_and_its_predictor_asks_the_host(house: House) -> None:
+    gateway = ScriptedGateway(chat(answer="yes"))
+    assert await house.run(gateway, {"question": "why"}, module="Flex") == {"answer": "yes"}
+    assert len(gateway.requests) == 1

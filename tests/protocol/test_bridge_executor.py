@@ -1,6 +1,7 @@
 """The `dspy` backend against the real worker loop in threads, with operations that need no DSPy."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -41,6 +42,9 @@ def module(step: Step, payload: dict[str, Any]) -> Any:
             step.chunk("answer", "piece", 3)
             step.trace("note", {"n": 1})
             return {"answer": ""}
+        case "deaf":
+            ask(step, "hi")
+            time.sleep(0.25)  # computes, and does not hear of a cancel
         case "payload":
             return {"answer": payload, "extra": 1}
         case "nothing":
@@ -208,6 +212,26 @@ async def test_cancelling_a_step_ends_its_lm_calls(house: House) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+async def test_lm_calls_end_before_a_worker_that_computes_hears_of_it(house: House) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def wait(text: str, call: Call) -> None:
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    house.gateway.answer = wait
+    task = asyncio.create_task(house.run("deaf"))
+    await started.wait()
+    task.cancel()
+    await asyncio.wait_for(ended.wait(), 0.1)
+    assert not task.done()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_lm_call_of_a_lost_worker_goes_on_silently(house: House) -> None:
