@@ -1,8 +1,10 @@
 """Keys never leave the gateway: not in an answer, an event or an error. They are found by value."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 MASK = "•••"
 # Shorter ones are no secret, and masking them would garble ordinary text.
@@ -13,7 +15,8 @@ class Masker:
     """Replaces every occurrence of some keys. Free of cost when there are none."""
 
     def __init__(self, keys: Iterable[str]) -> None:
-        self.keys = sorted({key for key in keys if len(key) >= SHORTEST_KEY}, key=len, reverse=True)
+        found = {form for key in keys if len(key) >= SHORTEST_KEY for form in _forms(key)}
+        self.keys = sorted(found, key=len, reverse=True)
         self._any = re.compile("|".join(map(re.escape, self.keys))) if self.keys else None
 
     def text(self, text: str) -> str:
@@ -30,6 +33,11 @@ class Masker:
         if isinstance(value, list | tuple):
             return [self.value(inner) for inner in value]
         return value
+
+
+def _forms(key: str) -> set[str]:
+    """The key as it is, in an address and in JSON text: an error may quote either."""
+    return {key, quote(key, safe=""), quote_plus(key), json.dumps(key)[1:-1]}
 
 
 class StreamMasker:

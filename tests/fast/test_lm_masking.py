@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,3 +46,15 @@ def test_keys_are_masked_in_values_and_names() -> None:
 
 def test_what_is_too_short_to_be_a_key_garbles_nothing() -> None:
     assert Masker(["", "a"]).text("banana") == "banana"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://x/?k=a%2Fb%2Bc%22d%20e&n=1", "https://x/?k=•••&n=1"),
+        ("k=a%2Fb%2Bc%22d+e", "k=•••"),
+        ('{"k": "a/b+c\\"d e"}', '{"k": "•••"}'),
+    ],
+)
+def test_keys_are_masked_in_the_forms_that_an_error_quotes(text: str, shown: str) -> None:
+    assert Masker(['a/b+c"d e']).text(text) == shown

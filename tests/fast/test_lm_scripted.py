@@ -1,4 +1,4 @@
-"""The scripted adapter: answers by list, by rule, by callable; deterministic failures."""
+"""The scripted adapter: answers by list, rule, example, demo and callable; deterministic failures."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from runner.engine.errors import InvalidConfig
 from runner.lm.adapters.scripted import ScriptedAdapter
 from runner.lm.errors import Exhausted, InvalidRequest, RateLimited, UnexpectedResponse
-from runner.lm.types import LMProfile, LMRequest, LMResponse
+from runner.lm.types import LMProfile, LMRequest, LMResponse, Message
 from tests.lm_calls import Recorder, a_call, ask, gateway_of, scripted
 
 
@@ -24,6 +24,41 @@ async def test_the_first_rule_that_matches_the_last_message_answers() -> None:
     rules = [{"match": "France", "answer": "Paris"}, {"pattern": r"\d\+\d", "answer": "a sum"}]
     profile = scripted("else", rules=rules)
     assert await answers(profile, "of France?", "what is 1+1", "hm") == ["Paris", "a sum", "else"]
+
+
+async def test_the_example_that_is_most_like_the_message_answers() -> None:
+    examples = [
+        {"ask": "What is the capital of France?", "answer": "Paris"},
+        {"ask": "What is the capital of Spain?", "answer": "Madrid"},
+    ]
+    asked = ("Spain's capital?", "capital of France, please", "what is?", "hm")
+    assert await answers(scripted("else", examples=examples), *asked) == [
+        *("Madrid", "Paris", "Paris"),  # of two that are as like the first
+        "else",  # no word in common
+    ]
+
+
+async def test_a_demo_in_the_prompt_answers_its_own_input() -> None:
+    def turn(role: str, content: str) -> Message:
+        return Message(role=role, content=content)
+
+    demo = turn("user", "[[ ## q ## ]]\n2+2"), turn("assistant", "four")
+    gateway = gateway_of(scripted("else", follow_demos=True))
+    for last, answer in (("[[ ## q ## ]]\n2+2\n\nRespond.", "four"), ("2+3", "else")):
+        asked = LMRequest(messages=(*demo, turn("user", last)))
+        assert (await gateway.complete(asked, a_call())).text == answer
+
+
+async def test_delays_come_before_the_first_and_every_further_piece() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("runner.lm.adapters.scripted.asyncio.sleep", sleep)
+        await answers(scripted("abcd", delay=0.2, chunk_delay=0.1, chunk_size=2), "x")
+    assert slept == [0.2, 0.1]
 
 
 async def test_without_a_matching_rule_or_answer_it_says_so() -> None:
