@@ -367,7 +367,9 @@ def _dspy_version() -> str:
 
 def _profile_digest(profile: LMProfile) -> str:
     """Changes with everything of the profile but its key."""
-    text = msgspec.json.encode(msgspec.structs.replace(profile, api_key=""), order="sorted")
+    text = msgspec.json.encode(
+        msgspec.structs.replace(profile, api_key=""), order="sorted", enc_hook=repr
+    )
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 

@@ -12,6 +12,7 @@ from pipelines.graph.graph import Graph
 from runner.engine.events import EventType, RunStatus
 from runner.host import Host, HostSettings
 from runner.lm.budget import Budget
+from runner.lm.types import LMProfile
 from tests.fake_provider import DIALECTS, Dialect, FakeProvider, Reply, provider
 from tests.graphs import edges, interface, node
 from tests.protocol.test_lm_faults import dialects, profile_for
@@ -72,3 +73,10 @@ async def test_a_run_stops_before_it_passes_its_budget(
     assert len(fake.requests) == 1  # that of the next run alone
     (call,) = [event for event in told if event.type is EventType.LM_CALL]
     assert call.data["failure"]["code"] == "budget_exceeded"
+
+
+async def test_a_profile_may_answer_by_a_function_of_python() -> None:
+    settings = {"answer": lambda request: str(request.messages[-1].content).upper()}
+    profiles = {"mock": LMProfile(name="mock", adapter="scripted", settings=settings)}
+    async with Host(HostSettings(profiles=profiles, default_profile="mock")) as host:
+        assert (await host.run(one_call(), INPUTS)).outputs == {"text": "HI"}
