@@ -64,7 +64,7 @@ def _flagship(page: Page) -> None:
     page.get_by_label("query").first.fill(QUERY)
     page.keyboard.press("Control+Enter")
     page.locator("pipeline-canvas [data-node='chain_of_thought'] [data-st='running']").wait_for()
-    page.wait_for_timeout(1_000)  # some tokens to see
+    page.wait_for_timeout(200)  # some tokens to see
     take(page, "running")
     page.locator("pipeline-canvas [data-node='output'] [data-st='ok']").wait_for()
     page.goto("/runs/")
@@ -93,7 +93,8 @@ def _registries(page: Page, server: Server) -> None:
 def take(page: Page, name: str) -> None:
     if name not in ("editor", "running"):  # there a socket speaks
         page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(500)
+    if name != "running":  # that is over in a second
+        page.wait_for_timeout(500)
     picture = smaller(page.screenshot(animations="disabled"))
     (IMAGES / f"{name}.png").write_bytes(picture)
     sys.stdout.write(f"docs/images/{name}.png: {len(picture):,} bytes\n")

@@ -271,13 +271,14 @@ def _notes(data: dict[str, Any], usage: dict[str, Any]) -> list[str]:
     """What is worth a word beside a call's figures, where there is something to say."""
     waited, rejected = data.get("waited_s") or 0.0, len(data.get("rejected") or ())
     cached, thought = usage.get("cached_input_tokens") or 0, usage.get("reasoning_tokens") or 0
+    tokens_in, tokens_out = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
     repeated, rate = (data.get("attempts") or 0) - 1, data.get("tokens_per_s")
     said = {
         f"waited {figures.seconds(waited)} for the profile's limits": waited >= WORTH_SAYING,
         f"{_counted(rejected, 'answer')} rejected": rejected > 0,
         f"{_counted(repeated, 'further attempt')} after an outage": repeated > 0,
-        f"{cached:,} of In from the provider's prompt cache": cached > 0,
-        f"{thought:,} of Out for reasoning": thought > 0,
+        f"{cached:,} of {tokens_in:,} tokens in from the provider's prompt cache": cached > 0,
+        f"{thought:,} of {tokens_out:,} tokens out for reasoning": thought > 0,
         f"{rate or 0:.0f} tokens/s": bool(rate),
     }
     return [text for text, holds in said.items() if holds]

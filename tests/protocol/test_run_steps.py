@@ -98,7 +98,7 @@ def test_a_call_says_what_it_waited_for_and_each_answer_that_was_rejected(world:
     text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
     for said in (
         "waited 1.5 s for the profile&#x27;s limits · 1 answer rejected · 1 further attempt after",
-        "64 of In from the provider&#x27;s prompt cache · 12 of Out for reasoning · 38 tokens/s",
+        "64 of 70 tokens in from the provider&#x27;s prompt cache · 12 of 20 tokens out for reasoning",
         *("&lt;i&gt;no", "it is no JSON (line 1).", "0.25 s", "$0.50"),
     ):
         assert said in text, said

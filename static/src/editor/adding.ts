@@ -11,6 +11,8 @@ export interface Wanted {
   y: number;
   parent: string | null;
   near?: PortRef;
+  /** Saved pipelines alone are offered. */
+  saved?: boolean;
 }
 
 /** The port of a new node that an open end fits to, if there is one. */

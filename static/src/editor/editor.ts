@@ -125,6 +125,7 @@ class Editor {
     this.keys();
     this.commands();
     showProblems(this.problems, (problem) => void this.goTo(problem));
+    document.getElementById("add-saved")?.addEventListener("click", () => this.ask(true));
     void this.inspector.show(null);
     if (!this.base.readonly) void this.edits.restore();
     // Others edit too: whoever comes back to the tab sees what is there.
@@ -212,8 +213,8 @@ class Editor {
     commandList(all.filter(({ edits }) => !(edits && readonly)));
   }
 
-  private ask(): void {
-    this.palette.ask({ ...this.canvas.centre(), parent: null });
+  private ask(saved = false): void {
+    this.palette.ask({ ...this.canvas.centre(), parent: null, saved });
   }
 
   private on<Name extends keyof CanvasEvents>(

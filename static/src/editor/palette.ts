@@ -73,7 +73,7 @@ export class Palette {
   }
 
   private buttons(): HTMLButtonElement[] {
-    return [...document.querySelectorAll<HTMLButtonElement>(".palette .kind")];
+    return [...document.querySelectorAll<HTMLButtonElement>(".palette .kind[data-kind]")];
   }
 
   private filter(): void {
@@ -115,11 +115,12 @@ export class Palette {
     const marked = this.moved ? this.list.querySelector<HTMLElement>("[aria-selected=true]") : null;
     const key = marked?.dataset.key;
     const near = this.wanted?.near;
-    const kinds = Object.values(this.kinds).filter((kind) => kind.offered);
+    const kinds = this.wanted?.saved ? [] : Object.values(this.kinds).filter((kind) => kind.offered);
     const offers = ranked([...kinds.map(offerOf), ...this.found], this.input.value).filter(
       (offer) => !near || !!joining(this.graph(), near, offer),
     );
     this.list.replaceChildren(...offers.map((offer, at) => this.option(offer, at)));
+    if (this.wanted?.saved && !offers.length) this.list.append(remark(this.input.value));
     this.mark(Math.max(0, offers.findIndex((offer) => offer.key === key)));
   }
 
@@ -141,8 +142,9 @@ export class Palette {
   }
 
   private pressed(event: KeyboardEvent): void {
-    const options = [...this.list.children] as HTMLElement[];
+    const options = [...this.list.querySelectorAll<HTMLElement>("[role=option]")];
     const at = options.findIndex((option) => option.ariaSelected === "true");
+    if (!options.length) return;
     if (event.key === "Enter") options[at]?.click();
     else if (event.key === "ArrowDown") this.mark((at + 1) % options.length);
     else if (event.key === "ArrowUp") this.mark((at - 1 + options.length) % options.length);
@@ -152,13 +154,20 @@ export class Palette {
   }
 
   private mark(chosen: number): void {
-    for (const [at, option] of [...this.list.children].entries()) {
+    for (const [at, option] of [...this.list.querySelectorAll("[role=option]")].entries()) {
       option.setAttribute("aria-selected", String(at === chosen));
       if (at !== chosen) continue;
       this.input.setAttribute("aria-activedescendant", option.id);
       option.scrollIntoView({ block: "nearest" });
     }
   }
+}
+
+function remark(typed: string): HTMLElement {
+  const remark = document.createElement("p");
+  remark.className = "pad muted";
+  remark.textContent = typed ? "None has a name like this." : "No other pipeline of this project is published.";
+  return remark;
 }
 
 function keyOf(event: Event): string | undefined {
