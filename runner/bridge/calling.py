@@ -43,6 +43,7 @@ async def answer_of(
 def _expire(ticket: CallTicket) -> None:
     if not ticket.outcome.done():
         ticket.outcome.set_exception(OutOfTime())
+        ticket.outcome.exception()  # seen, should its caller give up in this moment
 
 
 async def _stop(ticket: CallTicket, grace: float) -> None:

@@ -64,6 +64,14 @@ class Leasing:
         for worker in self.workforce:
             self.workforce.retire(worker, "the pool is drained")
 
+    def look(self, now: float) -> None:
+        """See what there is and what there should be: called now and then, as events may be missed."""
+        self.line.purge()
+        self.sessions.sweep(now)
+        if self.draining:
+            self.drain()
+        self.grant()
+
     def resume(self) -> None:
         """Take steps again."""
         self.draining = False

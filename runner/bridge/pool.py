@@ -323,10 +323,8 @@ class Pool:
         """Reconcile: see what there is, and what there should be."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self.leasing.line.purge()
-        self.leasing.sessions.sweep(now)
         self.workforce.heal(now)
-        self.leasing.grant()
+        self.leasing.look(now)
         self._looking = loop.call_later(self.settings.reconcile, self._look)
 
     def _open_circuit(self, now: float) -> CircuitOpen:

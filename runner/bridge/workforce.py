@@ -133,6 +133,8 @@ class Workforce:
             worker.died_unseen()
         elif is_dead:
             self._looks_dead.add(worker.number)  # its end may be on the way to us
+        elif worker.retiring:
+            self.retire(worker, worker.retiring)  # it was starting when it was told
         elif worker.is_free:
             why = why_recycled(
                 self.settings.recycling,

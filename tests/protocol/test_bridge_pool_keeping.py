@@ -359,6 +359,21 @@ async def test_drained_pool_ends_its_workers_after_their_steps_and_keeps_who_wai
     await served(two, await bench.worker())
 
 
+async def test_worker_that_was_starting_when_its_pool_was_drained_ends_too(
+    make: MakeBench,
+) -> None:
+    bench = make(reconcile=0.01)
+    call = bench.call()
+    starting = await bench.nursery.next()
+    bench.pool.drain()
+    await starting.shake_hands()
+    await settled()
+    assert bench.nursery.killed == [starting.pid]
+    assert bench.pool.stats()["queued"] == 1
+    bench.pool.resume()
+    await served(call, await bench.worker())
+
+
 async def test_who_waits_too_long_for_a_drained_pool_is_told_so(make: MakeBench) -> None:
     bench = make(queue_timeout=0.02)
     call = bench.call("one")
