@@ -55,6 +55,7 @@ GOALS = {
     "router_regret_percent": Goal(value=5),
     "router_settles_calls": Goal(value=30),
     "dspy_step_us": Goal(value=1_200, ratio=1),
+    "dspy_step_over_http_us": Goal(ratio=1),
     "runs_1000_s": Goal(ratio=3),
     "runs_1000_vs_langgraph_s": Goal(ratio=3),
     "runs_1000_kb": Goal(value=50),

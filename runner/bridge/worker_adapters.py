@@ -145,15 +145,21 @@ class CompactAdapter(ReaskingJSONAdapter):
 
 
 def _schema_of(signature: Any, tools: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    schema: dict[str, Any] = _kept(signature, "answer", lambda: _answer_schema(signature))
+    if tools and TOOL_ARGUMENTS in signature.output_fields:
+        nothing = {"type": "object", "properties": {}}  # of ReAct's own `finish`
+        arguments = {TOOL_ARGUMENTS: {"anyOf": [*tools, nothing]}}
+        return {**schema, "properties": {**schema["properties"], **arguments}}
+    return schema
+
+
+def _answer_schema(signature: Any) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: (field.annotation, ...) for name, field in signature.output_fields.items()
     }
     model: Any = pydantic.create_model("Answer", **fields)
-    schema: dict[str, Any] = model.model_json_schema()
-    if tools and TOOL_ARGUMENTS in fields:
-        nothing = {"type": "object", "properties": {}}  # of ReAct's own `finish`
-        schema["properties"][TOOL_ARGUMENTS] = {"anyOf": [*tools, nothing]}
-    return schema
+    found: dict[str, Any] = model.model_json_schema()
+    return found
 
 
 def _whole(signature: Any, demos: list[Any]) -> list[Any]:

@@ -78,6 +78,20 @@ def test_they_ask_as_dspy_s_own_do(format_: str) -> None:
     assert (theirs.response_schema is not None) == (format_ == "json")
 
 
+def test_small_models_are_asked_alike_every_time() -> None:
+    step = Keeping(ANSWERS["json"])
+    start()
+    lm = language_model(step, "n", LMSettings(adapter="compact", structured=True), {})
+    signature = typed_signature()
+    for _ in range(2):
+        with dspy.context(lm=lm, adapter=adapter("compact")):
+            dspy.Predict(signature)(**INPUTS)
+    first, second = step.requests
+    assert first == second
+    assert first.response_schema is not None
+    assert list(first.response_schema["properties"]) == ["kind", "parts"]
+
+
 def test_fallback_to_json_asks_as_dspy_s_own_does() -> None:
     step = Keeping(ANSWERS["json"])
     start()
