@@ -49,10 +49,8 @@ class Link:
             return
         waits = bool(self._backlog)
         self._backlog.extend(parcels)
-        if not waits:
-            self._writable()
-            if self._backlog:
-                self._loop.add_writer(self._connection, self._writable)
+        if not waits and not self._flushed():
+            self._loop.add_writer(self._connection, self._writable)
 
     def close(self) -> None:
         """Close at once; what was not sent is dropped."""
@@ -81,6 +79,12 @@ class Link:
             self._lose(None)
 
     def _writable(self) -> None:
+        if self._flushed():
+            assert self._connection is not None
+            self._loop.remove_writer(self._connection)
+
+    def _flushed(self) -> bool:
+        """Send what the socket takes; whether that was all."""
         assert self._connection is not None
         try:
             while self._backlog:
@@ -91,10 +95,10 @@ class Link:
                 else:
                     self._backlog[0] = Parcel(memoryview(data)[sent:])
         except BlockingIOError:
-            return
+            return False
         except OSError:  # the reader hears of it
             self._backlog.clear()
-        self._loop.remove_writer(self._connection)
+        return True
 
     def _close(self) -> bool:
         connection, self._connection = self._connection, None
