@@ -93,7 +93,7 @@ class Link:
                 if sent == len(data):
                     self._backlog.popleft()
                 else:
-                    self._backlog[0] = Parcel(memoryview(data)[sent:])
+                    self._backlog[0] = memoryview(data)[sent:], None
         except BlockingIOError:
             return False
         except OSError:  # the reader hears of it
