@@ -102,7 +102,7 @@ def pyodide_version() -> str:
 def install(environment: Mapping[str, str], say: Callable[[str], None]) -> Ready:
     """Bring what is missing, from PyPI and npm; NotInstalled when that fails."""
     given = {**environment, **worker_environment(environment), "DENO_NO_PACKAGE_JSON": "1"}
-    if shutil.which("deno", path=given["PATH"]) is None:
+    if not _is_deno_2(given):
         home = directory(environment)
         say(f"Installing Deno in {home} …")
         _run(_installer(home), environment)
@@ -111,6 +111,11 @@ def install(environment: Mapping[str, str], say: Callable[[str], None]) -> Ready
     options = ("--quiet", "--no-config", "--node-modules-dir=none", *_PINNED)
     _run((deno, "cache", *options, str(_runner())), given)
     return ready(given)
+
+
+def _is_deno_2(environment: Mapping[str, str]) -> bool:
+    deno = shutil.which("deno", path=environment["PATH"])
+    return deno is not None and _run((deno, "--version"), environment).startswith("deno 2.")
 
 
 def _installer(home: Path) -> tuple[str, ...]:
@@ -126,7 +131,8 @@ def _installer(home: Path) -> tuple[str, ...]:
     return (uv, "pip", "install", "--quiet", "--no-config", *where, *requirements)
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
+def _run(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What it printed."""
     try:
         done = subprocess.run(  # noqa: S603 (our own arguments)
             command, env=dict(environment), capture_output=True, text=True, timeout=_TIMEOUT
@@ -135,6 +141,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
         raise NotInstalled(f"`{' '.join(command[:3])}` could not be run: {error}") from None
     if done.returncode:
         raise NotInstalled(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout
 
 
 def _runner() -> Path:

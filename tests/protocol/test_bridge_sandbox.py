@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from runner.bridge import sandbox
 from runner.bridge.nursery import environment
 
@@ -54,3 +56,19 @@ def test_deno_is_started_with_limits_pinned_and_without_the_network() -> None:
     assert command[6:9] == ["deno-of-dspy", "run", "--cached-only"]
     assert "--frozen" in command and "--no-lock" not in command
     assert command[-2:] == ["--allow-read=/a", "runner.js"]
+
+
+def test_an_older_deno_does_not_do_and_a_failed_installation_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older Deno does not do: ours is brought, here by a uv that fails."""
+    for name, line in (("deno", "echo deno 1.46.3"), ("uv", "echo no such wheel >&2; exit 1")):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\n{line}\n")
+        program.chmod(0o755)
+    monkeypatch.setattr(sandbox.sys, "executable", str(tmp_path / "python"))
+    told: list[str] = []
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "DSPEX_SANDBOX_DIR": str(tmp_path / "home")}
+    with pytest.raises(sandbox.NotInstalled, match="uv pip install` failed: no such wheel"):
+        sandbox.install(given, told.append)
+    assert told == [f"Installing Deno in {tmp_path / 'home'} …"]
