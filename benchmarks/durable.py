@@ -2,8 +2,9 @@
 next begins, through engine, native backend and recorder into SQLite (WAL, synchronous=NORMAL).
 
 The peer is the same chain in langgraph with its SQLite checkpointer, told to write each step before the
-next one (`durability="sync"`), on a database with the same two settings. Then the chain with a toy
-operation in a real worker process, and many such runs at once on a whole runner.
+next one (`durability="sync"`): the asynchronous one as it comes, which has SQLite force each commit to
+the disk, and the blocking one on a database with our two settings. Then the chain with a toy operation
+in a real worker process, and many native ones at once on a whole runner.
 """
 
 import asyncio
@@ -50,7 +51,9 @@ def run(report: Report) -> None:
 
         place = Place()
         chains = asyncio.run(_chains(place))
-        report("durable_step_us", chains["native"], "us", "langgraph + SQLite", chains["langgraph"])
+        ours = chains["native"]
+        report("durable_step_us", ours, "us", "langgraph + SQLite", chains["langgraph"])
+        report("durable_step_vs_normal_us", ours, "us", "langgraph, NORMAL", chains["blocking"])
         report("durable_worker_step_us", chains["worker"], "us")
         report("durable_steps_per_s", _per_s(place), "/s")
 
@@ -60,7 +63,8 @@ async def _chains(place: "Place") -> dict[str, float]:
         chains = {
             "native": await stack.enter_async_context(_native(place)),
             "worker": await stack.enter_async_context(_worker(place)),
-            "langgraph": stack.enter_context(_langgraph()),
+            "langgraph": await stack.enter_async_context(_langgraph()),
+            "blocking": stack.enter_context(_langgraph_blocking()),
         }
         for prepare in chains.values():
             await _step_us(prepare)  # warms caches up
@@ -168,9 +172,55 @@ async def _prepared(
         await publisher.aclose()
 
 
+@asynccontextmanager
+async def _langgraph() -> AsyncIterator[Prepare]:
+    """As its documentation sets it up for asyncio; WAL, each commit forced to the disk."""
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    async def step(state: Any) -> Any:
+        return state
+
+    with tempfile.TemporaryDirectory(prefix="dspex-bench-") as directory:
+        path = Path(directory) / "langgraph.sqlite3"
+        async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+            compiled = _langgraph_chain(step, saver)
+
+            async def prepare() -> RunOnce:
+                thread = _langgraph_thread()
+
+                async def run_once() -> None:
+                    found = await compiled.ainvoke({"x": "1"}, thread, durability="sync")
+                    assert found == {"x": "1"}
+
+                return run_once
+
+            yield prepare
+
+
 @contextmanager
-def _langgraph() -> Iterator[Prepare]:
+def _langgraph_blocking() -> Iterator[Prepare]:
+    """Its blocking checkpointer with our settings of SQLite: it waits for no disk and no thread."""
     from langgraph.checkpoint.sqlite import SqliteSaver
+
+    with tempfile.TemporaryDirectory(prefix="dspex-bench-") as directory:
+        connection = sqlite3.connect(Path(directory) / "langgraph.sqlite3", check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        compiled = _langgraph_chain(lambda state: state, SqliteSaver(connection))
+
+        async def prepare() -> RunOnce:
+            thread = _langgraph_thread()
+
+            async def run_once() -> None:
+                assert compiled.invoke({"x": "1"}, thread, durability="sync") == {"x": "1"}
+
+            return run_once
+
+        yield prepare
+        connection.close()
+
+
+def _langgraph_chain(step: Any, saver: Any) -> Any:
     from langgraph.graph import END, START, StateGraph
 
     class State(TypedDict):
@@ -179,26 +229,17 @@ def _langgraph() -> Iterator[Prepare]:
     builder = StateGraph(State)
     names = [f"s{number}" for number in range(STEPS)]
     for name in names:
-        builder.add_node(name, lambda state: state)
+        builder.add_node(name, step)
     for source, target in zip([START, *names], [*names, END], strict=True):
         builder.add_edge(source, target)
-    numbers = count()
-    with tempfile.TemporaryDirectory(prefix="dspex-bench-") as directory:
-        connection = sqlite3.connect(Path(directory) / "langgraph.sqlite3", check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        compiled = builder.compile(checkpointer=SqliteSaver(connection))
+    return builder.compile(checkpointer=saver)
 
-        async def prepare() -> RunOnce:
-            config = {"configurable": {"thread_id": str(next(numbers))}, "recursion_limit": 100}
 
-            async def run_once() -> None:
-                assert compiled.invoke({"x": "1"}, config, durability="sync") == {"x": "1"}
+_threads = count()
 
-            return run_once
 
-        yield prepare
-        connection.close()
+def _langgraph_thread() -> dict[str, Any]:
+    return {"configurable": {"thread_id": str(next(_threads))}, "recursion_limit": 100}
 
 
 def _per_s(place: "Place") -> float:

@@ -60,6 +60,7 @@ GOALS = {
     "runs_1000_vs_langgraph_s": Goal(ratio=3),
     "runs_1000_kb": Goal(value=50),
     "durable_step_us": Goal(value=300, ratio=9),
+    "durable_step_vs_normal_us": Goal(value=300),
     "durable_worker_step_us": Goal(value=600),
     "durable_steps_per_s": Goal(value=2_000),
     "up_to_first_page_s": Goal(value=5),

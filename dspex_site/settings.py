@@ -37,6 +37,10 @@ LEASE_SECONDS = environment.number("DSPEX_LEASE_SECONDS", 30, least=1)
 # Bytes that are kept of one output of a step; a larger one fails the step. SQLite takes 1 GB at most.
 MAX_VALUE = environment.number("DSPEX_MAX_VALUE_MB", 256, least=1, most=900) * 10**6
 
+# Runs that a runner executes at a time. They mostly wait for language models, whose profiles have limits
+# of their own; but the more go on, the longer a step that needs a worker may wait for one.
+CONCURRENT_RUNS = environment.number("DSPEX_CONCURRENT_RUNS", 64)
+
 # Where browsers reach this installation. None named: this machine only, on any port.
 ORIGINS = environment.origins("DSPEX_ORIGINS")
 HTTPS = any(origin.startswith("https:") for origin in ORIGINS)

@@ -56,7 +56,7 @@ class HostSource(Protocol):
 class DispatcherSettings:
     """`concurrency` runs go on at a time; times are seconds. `owner` is this runner's own name."""
 
-    concurrency: int = 16
+    concurrency: int = 64
     lease: float = 30.0
     poll: float = 0.5
     owner: str = field(

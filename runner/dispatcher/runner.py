@@ -30,6 +30,8 @@ PRUNED = 3600.0
 """Seconds between the figures of the workers page, looks for what administrators ask of pools, syncs of
 the router's figures, and looks for old runs."""
 
+OPEN_FILES = 16_384
+
 
 class Runner:
     """The publisher, recorder, hosts and dispatcher of one event loop."""
@@ -57,7 +59,10 @@ class Runner:
             recorder=self.recorder,
             thread=self._thread,
             hosts=self.hosts,
-            settings=dispatcher or DispatcherSettings(lease=settings.LEASE_SECONDS),
+            settings=dispatcher
+            or DispatcherSettings(
+                concurrency=settings.CONCURRENT_RUNS, lease=settings.LEASE_SECONDS
+            ),
         )
         pools, name = self.hosts.shared.pools, self.dispatcher.settings.owner
         self._orders = PoolOrders(pools, self._thread, runner=name)
@@ -66,6 +71,7 @@ class Runner:
     def start(self) -> None:
         """On a running event loop."""
         spare_the_collector()
+        allow_connections()
         self.publisher.start()
         self.recorder.start()
         self._thread.start()
@@ -155,3 +161,16 @@ def spare_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+def allow_connections() -> None:
+    """Have as many files and connections open as the system lets: each LM call has one, and many systems
+    begin with 1,024."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
