@@ -28,7 +28,7 @@ unexport query
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup run run_flagship sandbox test check test-fast test-protocol test-integration \
-	test-browser test-canvas screenshots bench lock
+	test-browser test-canvas screenshots faults bench lock
 
 help: ## List the commands
 	@sed -nE 's/^([a-z_-]+):[^#]*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -67,6 +67,9 @@ test-protocol: ## Tests of the wire: worker frames, pages, sockets, providers' H
 test-integration: ## Tests with real worker processes and the real local model
 
 test-browser: ## Tests in real Chromium, against a real server and the real local model
+
+faults: $(DEV) $(DIST) ## Kill, stop and starve DSPex in every way and print what came of it; some of it: only=worker
+	@$(PYTHON) -m tests.faults $(if $(only),--only '$(only)')
 
 bench: $(BENCH) $(DIST) ## Measure against the goals and the peers; some of it: make bench only=engine,bridge
 	$(BENCH_VENV)/bin/python -m benchmarks $(if $(only),--only '$(only)')

@@ -14,6 +14,8 @@ NAMES = (
     *("signature", "engine", "native", "parity", "splitter", "router", "bridge", "dspy_step"),
     "durable",
     "runs_1000",
+    "kills",
+    "soak",
     *("embedded", "streaming", "watchers", "editor", "pages", "fast_tests", "install"),
 )
 

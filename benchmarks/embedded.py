@@ -9,11 +9,11 @@ import re
 import statistics
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium, run_pipeline, sign_in, wait_for_end
+from benchmarks.memory import family, pss
 from benchmarks.report import Report
 from benchmarks.server import Server, database, up
 
@@ -33,14 +33,14 @@ def run(report: Report) -> None:
         with up() as server:
             page = _flagship(browser, server)
             page.wait_for_timeout(LOADED)
-            report("pss_mb", sum(map(_pss, _family(server.pid))), "mb")
+            report("pss_mb", sum(map(pss, family(server.pid))), "mb")
             cold = _first_token(page, "What is a language model?")
             report("first_token_after_start_s", cold, "s")
             report(
                 "first_token_s", statistics.median(_first_token(page, q) for q in QUESTIONS), "s"
             )
             page.wait_for_timeout(SETTLED)
-            report("pss_after_runs_mb", sum(map(_pss, _family(server.pid))), "mb")
+            report("pss_after_runs_mb", sum(map(pss, family(server.pid))), "mb")
 
 
 def _starts(browser: Browser) -> Iterator[float]:
@@ -88,17 +88,3 @@ def _first_token(page: Page, question: str) -> float:
     run_pipeline(page, query=question)
     wait_for_end(page)
     return float(page.evaluate("window.firstToken")) / 1000
-
-
-def _family(pid: int) -> Iterator[int]:
-    """A process and all that it started."""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _family(int(child))
-
-
-def _pss(pid: int) -> float:
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
-    return int(found[1]) / 1024 if found else 0.0

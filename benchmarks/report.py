@@ -8,7 +8,7 @@ from typing import Protocol
 
 RESULTS = Path(__file__).parent / "results.jsonl"
 # Of these units less is better, of every other one more.
-LESS_IS_BETTER = ("us", "ms", "s", "kb", "mb", "points", "calls")
+LESS_IS_BETTER = ("us", "ms", "s", "kb", "mb", "points", "calls", "lost")
 
 
 class Report(Protocol):
@@ -79,6 +79,13 @@ GOALS = {
     "page_p50_ms": Goal(value=50),
     "fast_test_ms": Goal(value=15),
     "install_mb": Goal(value=700),
+    "kills": Goal(value=200),
+    "kills_lost": Goal(value=0),
+    "kills_recorded_twice": Goal(value=0),
+    "kills_paid_twice": Goal(value=0),
+    "kills_repeated_in_a_life": Goal(value=0),
+    "soak_runs": Goal(value=10_000),
+    "soak_growth_percent": Goal(value=10),
 }
 
 

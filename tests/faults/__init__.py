@@ -1,0 +1,1 @@
+"""Kills, stops and outages, tried on real processes: `make faults`."""
