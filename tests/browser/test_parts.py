@@ -52,6 +52,7 @@ def pin_and_run_a_step_alone(page: Page) -> None:
     page.get_by_role("tab", name="Last result").click()
     page.get_by_role("button", name="Pin this output").click()
     expect(page.locator("#run-pins")).to_contain_text("Extract keywords")
+    expect(node(page, KEYWORDS).get_by_label("Its output is pinned")).to_be_visible()
     page.locator("#inspector").get_by_role("button", name="Edit inputs and run").click()
     dialog = page.get_by_role("dialog")
     expect(dialog.locator("textarea")).to_have_value("What is DSPy?")

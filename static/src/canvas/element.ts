@@ -109,6 +109,11 @@ export class PipelineCanvas extends HTMLElement {
     this.stage.mark(marks);
   }
 
+  /** Which nodes have a pinned output, instead of what was said before. */
+  pins(nodes: string[]): void {
+    this.stage.pinned.set(new Set(nodes));
+  }
+
   select(ids: string[]): void {
     this.stage.select(ids);
   }

@@ -34,6 +34,7 @@ const ICONS: Record<string, ReactElement> = {
       <path d="m11.5 12.5 1.7 1.7" />
     </>
   ),
+  pin: <path d="M6 2.5h4l-.5 5 2 2.5h-7l2-2.5zM8 10v4" />,
   filter: <path d="M2.5 4h11M4.5 8h7M6.5 12h3" />,
   fit: <path d="M3 6V3h3M10 3h3v3M13 10v3h-3M6 13H3v-3" />,
   globe: (

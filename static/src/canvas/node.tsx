@@ -16,6 +16,7 @@ export const StepView = memo(function StepView({ id, data, selected }: NodeProps
   const { stage } = useParts();
   const step = useSignal(stage.live.step(id));
   const mark = useSignal(stage.presence, (marks) => marks.get(id));
+  const pinned = useSignal(stage.pinned, (nodes) => nodes.has(id));
   const far = useContext(FarContext);
   const { node, inputs, outputs } = data;
   return (
@@ -31,6 +32,7 @@ export const StepView = memo(function StepView({ id, data, selected }: NodeProps
       tabIndex={-1}
     >
       {mark && <span className="pc-who">{mark.names}</span>}
+      {pinned && <Pinned />}
       {far ? (
         <p>{sketched(node.title)}</p>
       ) : (
@@ -50,6 +52,7 @@ export const FrameView = memo(function FrameView({ id, data, selected }: NodePro
   const { stage } = useParts();
   const step = useSignal(stage.live.step(id));
   const mark = useSignal(stage.presence, (marks) => marks.get(id));
+  const pinned = useSignal(stage.pinned, (nodes) => nodes.has(id));
   const far = useContext(FarContext);
   const { node, inputs, outputs } = data;
   return (
@@ -65,6 +68,7 @@ export const FrameView = memo(function FrameView({ id, data, selected }: NodePro
       tabIndex={-1}
     >
       {mark && <span className="pc-who">{mark.names}</span>}
+      {pinned && <Pinned />}
       {far ? (
         <p>{sketched(node.title)}</p>
       ) : (
@@ -77,6 +81,15 @@ export const FrameView = memo(function FrameView({ id, data, selected }: NodePro
     </article>
   );
 });
+
+function Pinned() {
+  const says = "Its output is pinned";
+  return (
+    <span className="pc-pinned" title={says} aria-label={says} role="img">
+      <Icon name="pin" />
+    </span>
+  );
+}
 
 function Header({ node, step, timed }: { node: GraphNode; step: Step; timed?: boolean }) {
   return (

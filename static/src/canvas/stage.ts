@@ -28,6 +28,8 @@ export class Stage {
   /** While nodes are dragged by the pointer. */
   readonly dragging = new Signal(false);
   /** By node, who else has it selected. */
+  /** Nodes whose outputs the person has pinned. */
+  readonly pinned = new Signal<ReadonlySet<string>>(new Set());
   readonly presence = new Signal<ReadonlyMap<string, Mark>>(new Map());
   /** How many nodes are selected, once a box has been drawn round them. */
   readonly picked = new Signal(0);

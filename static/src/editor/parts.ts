@@ -29,11 +29,13 @@ export interface Page {
 export class Parts {
   private readonly menu = document.getElementById("node-menu");
   private chosen: string | null = null;
+  private shownPins = "";
 
   constructor(private readonly page: Page) {}
 
   start(): void {
     this.page.canvas.addEventListener("contextmenu", (event) => this.ask(event as MouseEvent));
+    document.addEventListener("htmx:after:swap", () => this.pins());
     // Whatever starts a run otherwise means all of it. Only a press of a button has a submitter.
     document.addEventListener(
       "submit",
@@ -63,6 +65,14 @@ export class Parts {
     setPart(part, node);
     openTab("run");
     form.requestSubmit();
+  }
+
+  /** The panel has the list; the canvas marks its nodes. */
+  private pins(): void {
+    const nodes = [...document.querySelectorAll<HTMLElement>("#run-pins [data-pin]")];
+    const ids = nodes.map((each) => each.dataset.pin ?? "");
+    if (ids.join() !== this.shownPins) this.page.canvas.pins(ids);
+    this.shownPins = ids.join();
   }
 
   /** Why no part of the pipeline can be run from this node; empty when it can. */
