@@ -190,6 +190,16 @@ async def test_thinking_adds_to_the_limit_and_takes_the_temperature_away() -> No
     assert (await sent(ask(temperature=1.5)))["temperature"] == 1.0
 
 
+async def test_no_tool_is_forced_on_a_model_that_thinks() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+    body = await sent(ask(tools=(tool,), tool_choice="required"), settings={"thinking": "adaptive"})
+    assert body["tool_choice"] == {"type": "auto"}
+    by_tool = {"thinking": 1024, "schema_by": "tool"}
+    assert (await sent(ask(response_schema=SCHEMA), settings=by_tool))["tool_choice"] == {
+        "type": "auto"
+    }
+
+
 async def test_unknown_settings_are_refused() -> None:
     with pytest.raises(InvalidConfig, match="thinks"):
         await sent(ask(), settings={"thinks": True})

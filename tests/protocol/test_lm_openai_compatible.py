@@ -1,5 +1,6 @@
 """Chat completions over HTTP: what is sent, what is read, and every way it can fail."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -150,6 +151,18 @@ async def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
         {"name": "f", "arguments": '{"x": 1}'},
         {"name": "g", "arguments": "{}"},
     ]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_server_that_gives_no_reason_for_its_end_has_ended(streams: bool) -> None:
+    whole = {"choices": [{"message": {"content": "42"}}]}
+    reply = (
+        Reply(parts=[event(chunk("42")), event("[DONE]")])
+        if streams
+        else Reply(content_type="application/json", parts=[json.dumps(whole).encode()])
+    )
+    response = await one_attempt(reply)
+    assert (response.text, response.finish_reason) == ("42", "stop")
 
 
 async def test_an_answer_in_parts_is_its_texts() -> None:

@@ -135,12 +135,9 @@ def _tools(request: LMRequest, profile: LMProfile, settings: Settings) -> dict[s
                 "input_schema": closed(request.response_schema),
             }
         )
-        # A tool can't be forced on a model that thinks.
-        choice = (
-            {"type": "auto"}
-            if settings.thinking or request.tools
-            else {"type": "tool", "name": ANSWER_TOOL}
-        )
+        choice = {"type": "auto"} if request.tools else {"type": "tool", "name": ANSWER_TOOL}
+    if settings.thinking and choice and choice["type"] in ("tool", "any"):
+        choice = {"type": "auto"}  # none can be forced on a model that thinks
     return {"tools": tools, "tool_choice": choice} if tools else {}
 
 

@@ -140,9 +140,13 @@ class ChatAnswer:
         self._usage = Usage()
         self._model = ""
         self._finish_reason = ""
+        self._ended = False  # some servers give no reason, and end their stream all the same
 
     def event(self, data: bytes) -> str:
-        return "" if data == _DONE else self.whole(data)
+        if data == _DONE:
+            self._ended = True
+            return ""
+        return self.whole(data)
 
     def whole(self, data: bytes) -> str:
         chunk = decoded(_CHUNK, data, "chat completion")
@@ -162,6 +166,7 @@ class ChatAnswer:
 
     def _choice(self, choice: _Choice) -> str:
         self._finish_reason = choice.finish_reason or self._finish_reason
+        self._ended = self._ended or choice.message is not None
         delta = choice.delta or choice.message or _Delta()
         for index, part in enumerate(delta.tool_calls or ()):
             self._tool_call(part, part.index if choice.delta else index)
@@ -187,7 +192,7 @@ class ChatAnswer:
 
     def response(self) -> LMResponse:
         text = "".join(self._text)
-        if not self._finish_reason:
+        if not self._finish_reason and not self._ended:
             raise TransportError("The provider's stream was cut before its end.")
         if self._refusal or self._finish_reason == "content_filter":
             reason = "".join(self._refusal) or "The provider's content filter stopped the answer."
@@ -195,7 +200,7 @@ class ChatAnswer:
         return LMResponse(
             text=text,
             model=self._model,
-            finish_reason=self._finish_reason,
+            finish_reason=self._finish_reason or "stop",
             usage=self._usage,
             tool_calls=[call for _, call in sorted(self._called, key=itemgetter(0))] or None,
         )
