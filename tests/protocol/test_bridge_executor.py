@@ -14,7 +14,9 @@ from runner.bridge.crash_barrier import BarrierSettings
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.messages import ModuleInfo
 from runner.bridge.pool import Pool, PoolSettings
-from runner.bridge.pools import OnePool
+from runner.bridge.pool_settings import POOLS
+from runner.bridge.pools import OnePool, Pools
+from runner.bridge.references import RunScope
 from runner.bridge.testing import ThreadNursery
 from runner.bridge.worker_loop import Step, Worker
 from runner.engine.errors import OutputNotProduced, RemoteError, RunnerError, WorkerLost
@@ -290,3 +292,37 @@ async def test_can_is_what_the_workers_announced(house: House) -> None:
     assert await can("predict", signature="a -> b")
     assert not await can("chain_of_thought", signature="a -> b")
     assert not await can("template", template="x")
+
+
+def retrieve(step: Step, payload: dict[str, Any]) -> Any:
+    """Stands for DSPy's ColBERTv2."""
+    return {"passages": [{"text": payload["query"]}]}
+
+
+async def test_retrieval_runs_in_the_pool_that_keeps_workers_and_knows_its_session() -> None:
+    worker = Worker(operations={"module": module, "retrieve": retrieve})
+    pools, observer = Pools(POOLS, ThreadNursery(worker)), Observer()
+    executor = DSPyExecutor(pools, Gateway())
+    config = {"collection": "docs"}
+    try:
+        for run in ("one", "two"):
+            executor.scopes[run] = RunScope(session="pipeline")
+            call = Call(
+                run_id=run,
+                path="find",
+                attempt=1,
+                node=Node(id="find", kind="colbert", config=config),
+                config=kind_named("colbert").config(**config),
+                policy=StepPolicy(),
+                inputs={"query": "hi"},
+                observer=observer,
+            )
+            assert await executor.execute(call) == {"passages": [{"text": "hi"}]}
+            await pools.release_run(run)
+        told = [data for _, data in observer.told]
+        assert [each["pool"] for each in told] == ["neural", "neural"]
+        assert told[0]["worker"] == told[1]["worker"]
+        assert len(pools["neural"].leasing.sessions) == 1
+        assert not len(pools.general.workforce)
+    finally:
+        await pools.aclose()

@@ -20,6 +20,7 @@ from runner.bridge.pools import Pools
 from runner.bridge.recycling import Recycling
 from runner.bridge.testing import Recorder
 from runner.engine.errors import WorkerLost
+from tests.processes import alive, gone
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Looks into /proc")
@@ -47,21 +48,6 @@ async def value(pool: Pool, operation: str, /, **payload: Any) -> Any:
     message = (await run(pool, operation, **payload)).message
     assert isinstance(message, ResultMessage), message
     return message.value
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-async def gone(*pids: int) -> bool:
-    for _ in range(300):
-        if not any(alive(pid) for pid in pids):
-            return True
-        await asyncio.sleep(0.01)
-    return False
 
 
 @pytest.mark.parametrize(

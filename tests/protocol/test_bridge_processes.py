@@ -17,6 +17,7 @@ from runner.bridge.nursery import ForkNursery, WorkersUnavailable, environment
 from runner.bridge.pool import Outcome, Pool, PoolSettings
 from runner.bridge.testing import Recorder
 from runner.engine.errors import RemoteError, WorkerLost
+from tests.processes import alive, gone
 
 HERE = Path(__file__).parent
 CANARY = "canary-4711"
@@ -24,22 +25,6 @@ CANARY = "canary-4711"
 
 def nursery(module: str = "bridge_toy") -> ForkNursery:
     return ForkNursery(module, paths=(HERE,))
-
-
-def alive(pid: int) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-async def gone(*pids: int) -> bool:
-    for _ in range(200):
-        if not any(alive(pid) for pid in pids):
-            return True
-        await asyncio.sleep(0.01)
-    return False
 
 
 @pytest.fixture
