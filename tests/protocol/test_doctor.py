@@ -3,7 +3,10 @@
 import asyncio
 import gc
 import os
+import sqlite3
+import sys
 import threading
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -74,6 +77,14 @@ def test_a_database_that_may_only_be_read(world: World, tmp_path: Path) -> None:
     connections["default"].close()
     with Database(Path(f"file:{name}?mode=ro")):
         assert_is(only(database()), State.BROKEN, "readonly", "right to write")
+
+
+def test_a_database_that_somebody_else_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[database.__module__], "LOCKED_FOR", 0.02)
+    name = connections["default"].settings_dict["NAME"]
+    with closing(sqlite3.connect(name, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert_is(only(database()), State.DEGRADED, "locked", "A backup")
 
 
 @pytest.mark.django_db
@@ -147,7 +158,7 @@ def test_a_channel_layer_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_channel_layer_that_can_not_be_loaded() -> None:
     with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "no.such.Layer"}}):
-        assert_is(only(channel_layer()), State.BROKEN, "no.such", "CHANNEL_LAYERS")
+        assert_is(only(channel_layer()), State.BROKEN, "no.such", "DSPEX_REDIS_URL")
 
 
 def test_a_place_that_is_none_and_one_that_is_full(tmp_path: Path) -> None:

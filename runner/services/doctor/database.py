@@ -9,6 +9,8 @@ from django.db.migrations.executor import MigrationExecutor
 from runner.engine.findings import Finding, broken, degraded, ok
 
 PART = "Database"
+LOCKED_FOR = 2.0
+"""Seconds that somebody else may hold it before that is told."""
 
 
 def database() -> list[Finding]:
@@ -55,6 +57,9 @@ def _missing(connection: BaseDatabaseWrapper) -> list[str]:
 
 def _refused(connection: BaseDatabaseWrapper) -> Finding | None:
     """What is said of a database that can't be written."""
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {LOCKED_FOR * 1000:.0f}")
     try:
         with transaction.atomic():
             with connection.cursor() as cursor:
