@@ -36,6 +36,7 @@ from runner.live import project_group
 from runner.live.publisher import Publisher
 from runner.models import Run
 from runner.recorder import DatabaseStepStore, DatabaseThread, Recorder, RunJournal
+from runner.recorder.patience import mend
 from runner.services import run_answered, run_wanted, step_stopped
 
 logger = logging.getLogger(__name__)
@@ -153,13 +154,17 @@ class Dispatcher:
                 running.control.answer(path, answer)
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], *, wakes: bool = True) -> None:
+        away = False
         while True:
             if wakes:
                 self._awake.clear()
             try:
                 await work()
+                away = False
             except DatabaseError as error:
-                logger.warning("The database is not to be had, trying again: %s", error)
+                if not away:  # once is enough
+                    logger.warning("%s", mend(error))
+                away = True
             except Exception:
                 logger.exception("The dispatcher made a mistake; it goes on")
             if wakes:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from runner.dispatcher.dispatcher import Dispatcher, DispatcherSettings
 from runner.dispatcher.hosts import Hosts
 from runner.dispatcher.pool_orders import PoolOrders
+from runner.dispatcher.probing import Probing
 from runner.dispatcher.worker_figures import WorkerFigures
 from runner.engine.errors import RunnerError
 from runner.host import HostSettings
@@ -27,6 +28,7 @@ WORKERS_TOLD = 2.0
 ORDERS_READ = 1.0
 FIGURES_KEPT = 2.0
 PRUNED = 3600.0
+PROBED = 5.0
 """Seconds between the figures of the workers page, looks for what administrators ask of pools, syncs of
 the router's figures, and looks for old runs."""
 
@@ -81,6 +83,7 @@ class Runner:
             loop.create_task(self._tell_workers()),
             loop.create_task(self._prune()),
             loop.create_task(self._keep_figures()),
+            loop.create_task(self._probe(Probing(self._thread, loop.time))),
         ]
 
     async def warm_up(self) -> None:
@@ -138,6 +141,15 @@ class Runner:
             except DatabaseError as error:
                 logger.warning("The router's figures could not be kept, trying again: %s", error)
             await asyncio.sleep(FIGURES_KEPT)
+
+    async def _probe(self, probing: Probing) -> None:
+        """Whether providers that were away are back."""
+        while True:
+            await asyncio.sleep(PROBED)
+            try:
+                await probing.look()
+            except DatabaseError as error:
+                logger.warning("Suspended runs could not be looked at: %s", error)
 
     async def _prune(self) -> None:
         """Retention: a little at a time, so that nobody waits for it."""

@@ -15,7 +15,13 @@ from runner.services.router import (
     reset_figures,
     save_runner_settings,
 )
-from runner.services.runs import cancel_run, resume_run, run_wanted, start_run
+from runner.services.runs import (
+    cancel_run,
+    resume_after_outage,
+    resume_run,
+    run_wanted,
+    start_run,
+)
 from runner.services.sign_in import redeem_sign_in, sign_in_token
 from runner.services.stops import step_stopped, stop_step
 from runner.services.tools import allow_tool
@@ -43,6 +49,7 @@ __all__ = [
     "read_partial",
     "redeem_sign_in",
     "reset_figures",
+    "resume_after_outage",
     "resume_run",
     "run_answered",
     "run_wanted",

@@ -1,10 +1,11 @@
 """Starting, stopping and resuming runs. Who executes them hears of it after the commit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.db import transaction
@@ -22,6 +23,7 @@ from runner.engine.partial import PartialRun, check_partial
 from runner.host import ready
 from runner.live import project_group, run_group, tell
 from runner.live.frames import event_text, events_frame
+from runner.lm.errors import Exhausted
 from runner.models import FINAL, Artifact, Event, Run, Step, Stream
 from runner.models.run import HELD, summary
 from runner.recorder.payload import json_text, payload
@@ -114,6 +116,20 @@ def resume_run(*, run: Run, user: Person) -> bool:
         run.status = RunStatus.QUEUED.value
         transaction.on_commit(partial(tell_changed, run))
     return True
+
+
+def resume_after_outage(*, runs: Sequence[UUID]) -> None:
+    """Let runs go on that an outage suspended: their provider may be back. Nobody asks for it, so it is
+    for a runner alone."""
+    rows = Run.objects.filter(
+        pk__in=runs, status=RunStatus.SUSPENDED, failure_code=Exhausted.code
+    ).select_related("pipeline")
+    with transaction.atomic():
+        found = list(rows)
+        rows.update(status=RunStatus.QUEUED, failure_code="", failure_message="", failed_step="")
+        for run in found:
+            run.status = RunStatus.QUEUED.value
+            transaction.on_commit(partial(tell_changed, run))
 
 
 def _checked(

@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from django.utils import timezone
 
 from runner.engine.events import RunStatus
 from runner.models import Event, Run
@@ -283,8 +286,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 def fill_disk(stage: Stage) -> None:
     """The files of the database may not grow in this runner; the next one has room."""
-    log = stage.world.directory / "dspex.sqlite3-wal"
-    room = (log.stat().st_size if log.exists() else 0) + 40_000
+    files = stage.world.directory.glob("dspex.sqlite3*")
+    room = max(file.stat().st_size for file in files) + 40_000
 
     def no_room() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
@@ -329,6 +332,21 @@ def cancel(what: str, moment: Callable[[Stage, Run], None]) -> Callable[[Stage],
             raise Red("a connection stayed open until its answer")
 
     return case
+
+
+def pass_deadline(stage: Stage) -> None:
+    stage.start(runner)
+    run = stage.begin("map", delay=2.0)
+    deadline = timezone.now() + timedelta(seconds=1.5)
+    Run.objects.filter(pk=run.pk, status="queued").update(deadline_at=deadline)
+    run = stage.world.ended(run, RunStatus.FAILED)
+    if run.finished_at is None or run.finished_at - deadline > timedelta(seconds=CANCELLED):
+        raise Red(f"it ended at {run.finished_at}, and was to at {deadline}")
+    if "deadline" not in run.failure_message:
+        raise Red(f"its reason is {run.failure_message}")
+    time.sleep(2.5)
+    if any(asked.answered for asked in stage.model.seen()):
+        raise Red("a connection stayed open until its answer")
 
 
 def first_call(stage: Stage, run: Run) -> None:
@@ -443,4 +461,5 @@ CASES = (
         try_=cancel("dspy", first_call),
     ),
     Case(who="a person stops", what="map", when="in its 2nd item", try_=cancel("map", second_call)),
+    Case(who="a deadline", what="map", when="in its 1st items", try_=pass_deadline),
 )
