@@ -88,6 +88,8 @@ def environment(host: Mapping[str, str], paths: tuple[Path, ...] = ()) -> dict[s
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         # No directory: DSPy's disk cache, should anything ask for it, can't be made.
         "DSPY_CACHEDIR": os.devnull,
+        # A worker does one step; the machine's cores are for several of them.
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     }
 
 

@@ -184,6 +184,7 @@ def test_environment_is_an_allow_list() -> None:
     assert found["LANG"] == "C.UTF-8"
     assert "HOME" not in found and CANARY not in found.values()
     assert found["LITELLM_LOCAL_MODEL_COST_MAP"] == "True"
+    assert found["OMP_NUM_THREADS"] == "1"  # its cores are shared with other workers
 
 
 async def test_start_is_shared_by_who_asks_at_once(pool: Pool) -> None:
