@@ -162,3 +162,31 @@ def test_a_node_whose_id_is_an_address_asks_nothing_else(context: BrowserContext
     page.locator("pipeline-canvas [data-node='../../x']").click()
     expect(page.locator("#inspector")).to_contain_text("no form for")
     assert not [url for url in asked if url.endswith("/pipelines/x/")]
+
+
+def test_options_of_a_dspy_module_are_single_controls(page: Page, context: BrowserContext) -> None:
+    """Two that are typed one after the other are both kept, beside one that DSPy does not know."""
+    options = {"temperature": 0.5, "unheard": True}
+    config = {"module": "Predict", "signature": "text -> story", "options": options}
+    page.goto(
+        writing(context, "Options", ask={"kind": "dspy_module", "version": 1, "config": config})
+    )
+    choose(page, "ask")
+    tokens = page.locator("#inspector [data-part=options][data-field=max_tokens] input")
+    for _ in range(60):  # until the first worker has said what its DSPy has
+        page.wait_for_timeout(500)
+        if tokens.is_visible():
+            break
+        page.reload()
+        choose(page, "ask")
+    tokens.fill("0")
+    expect(page.locator("#inspector [data-field=max_tokens] .err")).to_contain_text("at least 1")
+    tokens.fill("20")
+    page.locator("#inspector [data-part=options][data-field=seed] input").fill("7")
+    saved(page, 2)
+    page.reload()
+    choose(page, "ask")
+    expect(tokens).to_have_value("20")
+    expect(page.locator("#inspector [data-part=options][data-field=seed] input")).to_have_value("7")
+    unheard = page.locator("#inspector [data-part=options][data-field=unheard]")
+    expect(unheard.locator(".err")).to_contain_text("has no option 'unheard'")
