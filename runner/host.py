@@ -28,7 +28,7 @@ from runner.bridge.pools import Pools
 from runner.bridge.references import RunScope, pinned_runner
 from runner.bridge.tools import REGISTERED, HostTool, search_tool
 from runner.engine.errors import InvalidInput, MissingPackages, RunnerError
-from runner.engine.events import Chunk, Event, RunStatus, StepStatus
+from runner.engine.events import Chunk, Event, EventType, RunStatus, StepStatus
 from runner.engine.execute import Execution
 from runner.engine.figures import FigureStore, MemoryFigures
 from runner.engine.identity import Facts, Identities, Meanings
@@ -264,9 +264,10 @@ class Host:
         as `waiting`, to be run again with what it recorded and the answers. Its LM calls count for
         `budgets`. `partial` runs a part, whose other steps take what `steps` has of this `pipeline`;
         in a run of one step, `inputs` are the step's. Steps of one `session` (the pipeline, unless one
-        is named) find the worker that knows them, where pools keep workers. Raises InvalidPipeline
-        and InvalidInput before anything runs. Events and chunks are told on the event loop, in order.
-        Cancel the task to cancel the run.
+        is named) find the worker that knows them, where pools keep workers. With a `journal` of the
+        caller's the result has how the run ended and not its steps, which may be thousands. Raises
+        InvalidPipeline and InvalidInput before anything runs. Events and chunks are told on the event
+        loop, in order. Cancel the task to cancel the run.
         """
         meanings = Meanings()
         if partial is None:
@@ -283,7 +284,7 @@ class Host:
             planned,
             run_id=run_id,
             executors=(self.native, self.dspy),
-            journal=_Telling(journal or MemoryJournal(), result, on_event),
+            journal=_Telling(journal, result, on_event),
             on_chunk=on_chunk,
             router=self.router,
             recorded=recorded,
@@ -381,16 +382,24 @@ def _retrieval_health() -> dict[str, Any]:
     return {"ok": True, "detail": "Late interaction is loaded on first use."}
 
 
+# What a result has of a run whose steps are in a journal.
+_ENDS = (EventType.RUN_STARTED, EventType.RUN_FINISHED)
+
+
 class _Telling:
     """A journal that also folds the events into the result, and tells them."""
 
-    def __init__(self, journal: Journal, result: RunResult, tell: Callable[[Event], None]) -> None:
-        self.journal = journal
+    def __init__(
+        self, journal: Journal | None, result: RunResult, tell: Callable[[Event], None]
+    ) -> None:
+        self.whole = journal is None
+        self.journal = journal or MemoryJournal()
         self.result = result
         self.tell = tell
 
     def append(self, event: Event) -> None:
-        take(self.result, event)
+        if self.whole or event.type in _ENDS:
+            take(self.result, event)
         self.journal.append(event)
         self.tell(event)
 

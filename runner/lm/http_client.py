@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
         self.status = 0
         self.headers: dict[str, str] = {}
         self._transport: asyncio.Transport
-        self._parser: httptools.HttpResponseParser
+        self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._parts: list[bytes] = []
         self._size = 0
@@ -203,7 +203,6 @@ class Connection(asyncio.Protocol):
         return self._stays_open and not self.lost
 
     def send(self, request: bytes) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self._parts, self._size = [], 0
         self._busy, self._began, self._ended, self._stays_open = True, False, False, False
         self._transport.write(request)
