@@ -109,7 +109,7 @@ class ForkServer:
     def _become_worker(self, descriptor: int, parent: int, number: int) -> NoReturn:
         """In the child. Never returns to the forkserver's loop, whatever happens."""
         try:
-            measures = isolate(self._isolation, self._scratch.of(number), parent)
+            measures = isolate(self._isolation, lambda: self._scratch.of(number), parent)
             self._scratch.leave()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

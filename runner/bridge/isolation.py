@@ -55,8 +55,11 @@ class NotPermitted(Exception):
     """A measure that this system does not permit; the message says why and the mend."""
 
 
-def isolate(settings: Isolation, scratch: Path, parent: int = 0) -> tuple[Measure, ...]:
-    """Take every measure that can be taken; what came of each. With `parent`, the system kills this
+def isolate(
+    settings: Isolation, scratch: Callable[[], Path], parent: int = 0
+) -> tuple[Measure, ...]:
+    """Take every measure that can be taken; what came of each. `scratch` gives the path of the worker's
+    directory, which is made here. With `parent`, the system kills this
     process when that one ends."""
     measures = [_taken("scratch", _move_to, scratch)]
     if settings.network:
@@ -94,13 +97,14 @@ def _taken(name: str, take: Callable[..., str], *given: object) -> Measure:
         return Measure(name=name, detail=str(error))
 
 
-def _move_to(scratch: Path) -> str:
-    scratch.mkdir(mode=0o700)
-    os.chdir(scratch)
-    os.environ["TMPDIR"] = str(scratch)
+def _move_to(scratch: Callable[[], Path]) -> str:
+    directory = scratch()
+    directory.mkdir(mode=0o700)
+    os.chdir(directory)
+    os.environ["TMPDIR"] = str(directory)
     if loaded := sys.modules.get("tempfile"):
         loaded.tempdir = None  # type: ignore[attr-defined]  # the forkserver's, if it was asked for
-    return f"working and temporary directory {scratch}"
+    return f"working and temporary directory {directory}"
 
 
 def _leave_network() -> str:
@@ -201,7 +205,7 @@ def main() -> None:
     settings = msgspec.json.decode(sys.argv[1], type=Isolation)
     home = Path.cwd()
     with TemporaryDirectory() as directory:
-        measures = isolate(settings, Path(directory) / "worker")
+        measures = isolate(settings, lambda: Path(directory) / "worker")
         sys.stdout.write(msgspec.json.encode(measures).decode())
         os.chdir(home)
 

@@ -18,10 +18,17 @@ _LOCK = ".lock"
 
 
 class Scratch:
-    """The directories of one forkserver's workers. Raises OSError when none can be made."""
+    """The directories of one forkserver's workers. Where none can be made, `of` says why, and there is
+    nothing to remove."""
 
     def __init__(self, temporary: Path | None = None) -> None:
-        home = _home(temporary or Path(tempfile.gettempdir()))
+        self._failed: OSError | None = None
+        try:
+            self._begin(_home(temporary or Path(tempfile.gettempdir())))
+        except OSError as error:
+            self._failed = error
+
+    def _begin(self, home: Path) -> None:
         with _locked(home / _LOCK):
             _sweep(home)
             self._path = Path(tempfile.mkdtemp(dir=home))
@@ -29,16 +36,21 @@ class Scratch:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def of(self, worker: int) -> Path:
-        """The directory of this worker; it makes it itself."""
+        """The directory of this worker; it makes it itself. OSError when there can be none."""
+        if self._failed is not None:
+            raise self._failed
         return self._path / str(worker)
 
     def leave(self) -> None:
         """In a worker: the lock is the forkserver's."""
-        os.close(self._lock)
+        if self._failed is None:
+            os.close(self._lock)
 
     def clear(self, worker: int) -> None:
         """The worker has ended. Most have written nothing; else a process of its own removes it, as the
         forkserver has others to serve."""
+        if self._failed is not None:
+            return
         path = self.of(worker)
         try:
             path.rmdir()
@@ -51,6 +63,8 @@ class Scratch:
 
     def close(self) -> None:
         """Remove it all."""
+        if self._failed is not None:
+            return
         shutil.rmtree(self._path, ignore_errors=True)
         os.close(self._lock)
 

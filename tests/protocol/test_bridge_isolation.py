@@ -138,6 +138,16 @@ async def test_what_a_killed_forkserver_left_is_removed_and_a_living_one_s_is_no
         await living.aclose()
 
 
+async def test_worker_without_a_scratch_directory_says_why_and_works(
+    pool: Pool, temporary: Path
+) -> None:
+    (temporary / f"dspex-{os.getuid()}").write_text("in the way")
+    measures = {measure.name: measure for measure in (await pool.start()).isolation}
+    assert not measures["scratch"].applied and "exists" in measures["scratch"].detail
+    assert await value(pool, "take", bytes=1) == 1
+    await pool.release_run("run")
+
+
 async def test_measure_that_is_off_is_not_taken(temporary: Path) -> None:
     pool = made(Isolation(network=False, privileges=False, memory=0, cpu_seconds=0))
     try:
@@ -162,7 +172,7 @@ from runner.bridge.isolation import Isolation, isolate
 os.chown(sys.argv[1], 65534, 65534)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 ctypes.CDLL(None).prctl(4, 1)  # as a process that was never root
-measures = isolate(Isolation(processes=40), Path(sys.argv[1]) / "own")
+measures = isolate(Isolation(processes=40), lambda: Path(sys.argv[1]) / "own")
 try:
     socket.create_connection(("192.0.2.1", 80), 2)
 except OSError as error:
