@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from runner.bridge.flatbuffer import Flat
 from runner.bridge.frames import ProtocolError
 
 type Record = Mapping[str, Any]
@@ -53,18 +54,12 @@ def stream_of_records(records: Sequence[Any]) -> bytes:
 
 def stream_of(table: Any) -> bytes:
     """Anything with `__arrow_c_stream__` as a stream."""
-    written = io.BytesIO()
-    write_stream(table, written)
-    return written.getvalue()
-
-
-def write_stream(table: Any, to: Any) -> None:
-    """Anything with `__arrow_c_stream__` as a stream, to a writable or a path."""
     from nanoarrow.ipc import StreamWriter
 
-    opened = StreamWriter.from_path if isinstance(to, str) else StreamWriter.from_writable
-    with opened(to) as writer:
+    written = io.BytesIO()
+    with StreamWriter.from_writable(written) as writer:
         writer.write_stream(table)
+    return written.getvalue()
 
 
 def _columns(records: Sequence[Any]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
@@ -205,70 +200,11 @@ class _Field(NamedTuple):
     offset: int = 0
 
 
-# Flatbuffers
-
-
-class _Flat(NamedTuple):
-    """A table in flatbuffers; fields by number."""
-
-    data: memoryview
-    at: int
-
-    @classmethod
-    def root(cls, data: memoryview) -> "_Flat":
-        return cls(data, _u32(data, 0))
-
-    def field(self, number: int) -> int:
-        """Where the field is; 0 when it has its default."""
-        (back,) = struct.unpack_from("<i", self.data, self.at)
-        slots = self.at - back
-        (size,) = struct.unpack_from("<H", self.data, slots)
-        slot = 4 + 2 * number
-        if slot + 2 > size:
-            return 0
-        (offset,) = struct.unpack_from("<H", self.data, slots + slot)
-        return self.at + offset if offset else 0
-
-    def value(self, number: int, layout: str) -> int:
-        at = self.field(number)
-        return int(struct.unpack_from(layout, self.data, at)[0]) if at else 0
-
-    def table(self, number: int) -> "_Flat":
-        at = self.field(number)
-        return _Flat(self.data, at + _u32(self.data, at))
-
-    def text(self, number: int) -> str:
-        at = self.field(number)
-        start = at + _u32(self.data, at)
-        size = _u32(self.data, start)
-        return bytes(self.data[start + 4 : start + 4 + size]).decode()
-
-    def tables(self, number: int) -> "list[_Flat]":
-        at = self.field(number)
-        start = at + _u32(self.data, at) + 4
-        places = range(start, start + 4 * _u32(self.data, start - 4), 4)
-        return [_Flat(self.data, place + _u32(self.data, place)) for place in places]
-
-    def pairs(self, number: int) -> list[tuple[int, int]]:
-        """A vector of two 64-bit numbers each."""
-        at = self.field(number)
-        if not at:
-            return []
-        start = at + _u32(self.data, at)
-        count = _u32(self.data, start)
-        flat = struct.unpack_from(f"<{2 * count}q", self.data, start + 4)
-        return list(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _u32(data: memoryview, at: int) -> int:
-    return int(struct.unpack_from("<I", data, at)[0])
-
-
-def _outline(data: memoryview) -> tuple[list[_Field], list[tuple[_Flat, memoryview]]]:
+def _outline(data: memoryview) -> tuple[list[_Field], list[tuple[Flat, memoryview]]]:
     """The columns, and the record batches."""
     fields: list[_Field] = []
-    batches: list[tuple[_Flat, memoryview]] = []
-    for kind, header, body in _messages(data):
+    batches: list[tuple[Flat, memoryview]] = []
+    for kind, header, body in messages(data):
         if kind == _SCHEMA and not fields:
             fields = [_field(each) for each in header.tables(1)]
         elif kind == _BATCH and fields and not header.field(3):
@@ -280,7 +216,8 @@ def _outline(data: memoryview) -> tuple[list[_Field], list[tuple[_Flat, memoryvi
     return fields, batches
 
 
-def _messages(data: memoryview) -> Iterator[tuple[int, _Flat, memoryview]]:
+def messages(data: memoryview) -> Iterator[tuple[int, Flat, memoryview]]:
+    """Kind, head and body of each message of a stream, to its end."""
     at = 0
     while at < len(data):
         mark, size = struct.unpack_from("<II", data, at)
@@ -288,7 +225,7 @@ def _messages(data: memoryview) -> Iterator[tuple[int, _Flat, memoryview]]:
             raise ValueError("a message does not begin with its mark")
         if size == 0:
             return
-        message = _Flat.root(data[at + 8 : at + 8 + size])
+        message = Flat.root(data[at + 8 : at + 8 + size])
         start = at + 8 + size
         at = start + message.value(3, "<q")
         if not start <= at <= len(data):
@@ -297,7 +234,7 @@ def _messages(data: memoryview) -> Iterator[tuple[int, _Flat, memoryview]]:
     raise ValueError("it has no end")
 
 
-def _field(flat: _Flat) -> _Field:
+def _field(flat: Flat) -> _Field:
     import nanoarrow
 
     name, kind = flat.text(0), flat.value(2, "<B")
@@ -308,24 +245,24 @@ def _field(flat: _Flat) -> _Field:
     return _Field(name, getattr(nanoarrow, type_)(), bits, offset)
 
 
-def _int(type_: _Flat) -> tuple[str, int]:
+def _int(type_: Flat) -> tuple[str, int]:
     bits = type_.value(0, "<i")
     if bits not in (8, 16, 32, 64):
         raise ValueError(f"integers do not have {bits} bits")
     return f"{'int' if type_.value(1, '<B') else 'uint'}{bits}", bits
 
 
-def _float(type_: _Flat) -> tuple[str, int]:
+def _float(type_: Flat) -> tuple[str, int]:
     bits = (16, 32, 64)[type_.value(0, "<H")]
     return f"float{bits}", bits
 
 
-def _always(type_: str, bits: int = 0) -> Callable[[_Flat], tuple[str, int]]:
+def _always(type_: str, bits: int = 0) -> Callable[[Flat], tuple[str, int]]:
     return lambda flat: (type_, bits)
 
 
 # By the number in a schema: nanoarrow's name and the bits a value, the bytes an offset.
-_TYPES: Mapping[int, tuple[Callable[[_Flat], tuple[str, int]], int]] = {
+_TYPES: Mapping[int, tuple[Callable[[Flat], tuple[str, int]], int]] = {
     1: (_always("null"), 0),
     2: (_int, 0),
     3: (_float, 0),
@@ -352,7 +289,7 @@ def _empty(schema: Any, fields: list[_Field]) -> Any:
     )
 
 
-def _batch(schema: Any, fields: list[_Field], header: _Flat, body: memoryview) -> Any:
+def _batch(schema: Any, fields: list[_Field], header: Flat, body: memoryview) -> Any:
     import nanoarrow
 
     rows = header.value(0, "<q")

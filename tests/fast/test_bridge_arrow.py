@@ -7,8 +7,10 @@ import nanoarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nanoarrow.ipc import InputStream
 
 from runner.bridge.arrow import ArrowMalformed, NotFlat, read_stream, records_of, stream_of_records
+from runner.bridge.arrow_parts import stream_parts
 from runner.bridge.tables import Table
 
 ROWS = [
@@ -100,6 +102,30 @@ def test_batches_follow_each_other_and_none_is_no_rows() -> None:
     assert table.records() == [{"a": 1}, {"a": 2}, {"a": 3}]
     empty = Table.of(nanoarrow.Array(struct(a=(nanoarrow.int64(), []))))
     assert empty.records() == []
+
+
+def mixed(rows: int) -> Any:
+    """Every kind of column, with values that are missing, as the library reads it from a stream."""
+    records = [ROWS[index % len(ROWS)] for index in range(rows)]
+    with InputStream.from_readable(stream_of_records(records)) as stream:
+        return nanoarrow.Array(nanoarrow.c_array_stream(stream))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 60, 1001])
+def test_stream_in_parts_is_the_one_that_the_library_would_write(rows: int) -> None:
+    table = mixed(rows)
+    parts = stream_parts(table)
+    assert parts is not None
+    with InputStream.from_readable(b"".join(parts)) as stream:
+        read = nanoarrow.Array(nanoarrow.c_array_stream(stream))
+    assert list(read.iter_py()) == list(table.iter_py())
+    assert Table.of(table).records() == [ROWS[index % len(ROWS)] for index in range(rows)]
+
+
+def test_part_of_a_larger_table_is_refused_with_the_mend() -> None:
+    part = nanoarrow.Array(nanoarrow.c_array(mixed(60))[10:20])
+    with pytest.raises(NotFlat, match="copy a part of a larger table first"):
+        Table.of(part)
 
 
 def test_columns_within_columns_do_not_cross() -> None:
