@@ -8,15 +8,28 @@ from typing import Any
 from runner.bridge.crash_barrier import BarrierSettings
 from runner.bridge.frames import Kind
 from runner.bridge.messages import CallMessage, ResultMessage
+from runner.bridge.nursery import Newborn, OnExit, WorkersUnavailable
 from runner.bridge.pool import Outcome, Pool, PoolSettings
 from runner.bridge.testing import Recorder, ScriptedNursery, ScriptedWorker
 
 CALL = CallMessage(operation="echo", payload={"text": "hi"})
 
 
+class Nursery(ScriptedNursery):
+    """Can't fork for the next `failing` times, as its forkserver has just died."""
+
+    failing = 0
+
+    async def fork(self, on_exit: OnExit) -> Newborn:
+        if self.failing:
+            self.failing -= 1
+            raise WorkersUnavailable("The forkserver ended.")
+        return await super().fork(on_exit)
+
+
 class Bench:
     def __init__(self, **settings: Any) -> None:
-        self.nursery = ScriptedNursery()
+        self.nursery = Nursery()
         own = {"spares": 0, "size": 2, "barrier": BarrierSettings(backoff=())}
         self.pool = Pool(PoolSettings(**{**own, **settings}), self.nursery)
         self.handler = Recorder()

@@ -239,12 +239,20 @@ class Pool:
         self, waiter: Waiter, message: CallMessage, handler: CallHandler, end: float | None,
         repeat: bool, step: str,
     ) -> Outcome:  # fmt: skip
-        lost = 0
+        lost = unavailable = 0
         asked = asyncio.get_running_loop().time()
         while True:
             if self.settings.reuse:
                 self.leasing.find_session(waiter, step)
-            worker = await self.leasing.lease(waiter, end)
+            try:
+                worker = await self.leasing.lease(waiter, end)
+            except (WorkersUnavailable, WorkerLost):
+                # The forkserver died, or the worker as it started. Nothing had begun: try again.
+                unavailable += 1
+                if unavailable > self.settings.lost_retries:
+                    raise
+                await self._back_off(unavailable, end)
+                continue
             worker.step = step
             try:
                 return await self._do(worker, message, handler, asked, end)

@@ -10,6 +10,7 @@ from runner.bridge.crash_barrier import BarrierSettings
 from runner.bridge.frames import Kind
 from runner.bridge.heartbeat import HeartbeatSettings
 from runner.bridge.messages import ErrorMessage, Exited, ResultMessage
+from runner.bridge.nursery import WorkersUnavailable
 from runner.bridge.pacing import Pace
 from runner.bridge.pool import Outcome, PoolBusy
 from runner.bridge.pool_errors import CircuitOpen, SessionWorkerUnavailable, WorkerBusy
@@ -293,6 +294,30 @@ async def test_what_a_worker_died_of_is_in_the_error_and_on_the_page(
         await call
     assert raised.value.details["reason"] == reason
     assert bench.pool.stats()["ends"][0]["reason"] == reason
+
+
+async def test_forkserver_that_dies_while_a_step_waits_costs_the_step_a_moment(
+    make: MakeBench,
+) -> None:
+    bench = make(pace=Pace(after_failure=0.01), lost_retries=2)
+    await asyncio.gather(bench.pool.start(), bench.worker())
+    await bench.pool.release_run("")  # the first one; nobody had it
+    bench.nursery.failing = 2
+    await served(bench.call(repeat=False), await bench.worker())
+    await bench.pool.release_run("run")
+    bench.nursery.failing = 3
+    with pytest.raises(WorkersUnavailable, match="forkserver ended"):
+        await bench.call()
+
+
+async def test_worker_that_is_killed_as_it_starts_costs_the_step_a_moment(make: MakeBench) -> None:
+    bench = make(pace=Pace(after_failure=0.01))
+    await asyncio.gather(bench.pool.start(), bench.worker())
+    await bench.pool.release_run("")
+    call = bench.call(repeat=False)
+    unborn = await bench.nursery.next()
+    bench.nursery.end(unborn.pid, Exited(pid=unborn.pid, signal=9))
+    await served(call, await bench.worker())
 
 
 async def test_many_workers_are_started_in_batches(make: MakeBench) -> None:
