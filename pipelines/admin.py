@@ -39,6 +39,7 @@ class AskingAdmin[M: Model](admin.ModelAdmin):  # type: ignore[type-arg]  # no g
     """Base of all: one sees and chooses from what one may see, and changes what `manage` allows."""
 
     manage: Action
+    list_per_page = 40
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[M]:
         found: QuerySet[M] = self.model.objects.visible_to(request.user)
@@ -188,6 +189,9 @@ class PipelineAdmin(AskingAdmin[Pipeline]):
     ]
     actions = ["archive", "take_out_of_archive"]
     ordering = ["-updated_at"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Pipeline]:
+        return super().get_queryset(request).defer("draft__text")  # long, and not shown
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
