@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -192,18 +193,17 @@ print(json.dumps([{m.name: m.applied for m in measures}, tried, forked, os.getui
 
 @LINUX
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-def test_user_without_rights_is_shut_in_by_a_user_namespace(tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", AS_NOBODY, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
+def test_user_without_rights_is_shut_in_by_a_user_namespace() -> None:
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own are root's alone
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", AS_NOBODY, directory],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
     measures, tried, forked, user = json.loads(done.stdout)
     if not measures["network"]:
         pytest.skip("this system permits no user namespaces")
