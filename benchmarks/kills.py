@@ -13,6 +13,7 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:  # Django has to be set up before
 
 RUNS = 200
 KILLS = 200
-LONGEST = 0.6
-"""Seconds between a runner's start and its kill, at most."""
+LONGEST = 0.5
+WORKS = 3.0
+"""Seconds between a runner's first request, or its start, and its kill, and until that request, at most."""
+AT_ONCE = 5
+"""Of so many runners, one is killed after its start, whatever it does by then."""
 SEED = 5
 WHAT = ("native", "map", "native", "native")
 
@@ -51,20 +55,27 @@ def run(report: Report) -> None:
 
 def _kill(world: "World", counting: Model) -> int:
     """Answered calls that were asked for again."""
+    from tests.faults.world import Red
+
     chance = random.Random(SEED)
     kept: set[str] = set()
-    paid_twice = seen = 0
+    paid_twice = seen = found = 0
     for number in range(KILLS):
         if number < RUNS:
             world.run(WHAT[number % len(WHAT)], f"run {number}")
         pid = _fork()
+        if number % AT_ONCE:
+            with suppress(Red):  # it may have nothing left to ask
+                world.wait("request", lambda: len(counting.seen()) > seen, seconds=WORKS)  # noqa: B023
         time.sleep(chance.uniform(0.0, LONGEST))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         asked = counting.seen()
         paid_twice += len({each.key for each in asked[seen:]} & kept)
         kept, seen = world.kept(), len(asked)
+        found += len(kept)
         counting.next_life()
+    assert found, "No kill met an answer that was kept: nothing was tried."
     return paid_twice
 
 

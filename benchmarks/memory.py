@@ -15,6 +15,9 @@ def family(pid: int) -> Iterator[int]:
 
 def pss(pid: int) -> float:
     """Megabytes; what several processes share is counted in parts."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:  # it has just ended
+        return 0.0
     found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0

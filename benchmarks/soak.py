@@ -1,7 +1,7 @@
 """10,000 short runs: whether anything that works for months grows.
 
 `manage.py up --no-runner` serves the pages, `manage.py runner` executes, pages of the site are fetched
-meanwhile, and each run asks a scripted model twice: nine natively, the tenth in a worker. Memory is what
+meanwhile, and each run asks a scripted model twice: natively, and one in twenty in a worker. Memory is what
 each process holds for itself and its children, when the first 1,000 runs are over and at the end.
 """
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 RUNS = 10_000
 WARM = 1_000
-LOT = 100
+LOT = 200
 """Runs that are queued at a time."""
 PAGES = 5
 """Pages of the site that are fetched for each lot."""
 SECONDS = 300.0
 """After which it ends with as many runs as it did."""
-WORKERS_EVERY = 10
+WORKERS_EVERY = 20
 """Of so many runs, one has a step in a worker process."""
 
 type Memory = dict[str, float]

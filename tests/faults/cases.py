@@ -113,6 +113,8 @@ def kill_runner(what: str, moment: Callable[[Stage, Run], None]) -> Callable[[St
         moment(stage, run)
         first.kill()
         stage.killed()
+        if moment is second_call and what != "map" and not stage.kept:
+            raise Red("the database has no answer, though one was given")
         stage.start(runner)
         stage.check(run)
 

@@ -161,7 +161,7 @@ class World:
         """The requests whose answers the database keeps, of these runs or of all."""
         rows = ReplayAnswer.objects.filter(run__in=runs) if runs else ReplayAnswer.objects.all()
         text = "\n".join(rows.values_list("value", flat=True))
-        return set(re.findall(r"\bk([0-9a-f]{16})\b", text))
+        return set(re.findall(r"k([0-9a-f]{16})(?![0-9a-f])", text))
 
     def recorded_twice(self) -> int:
         """Steps with more than one result."""
