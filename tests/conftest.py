@@ -69,13 +69,17 @@ def _layer(path: Path) -> str:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         (program,) = marker.args
-        if program == "deno":
-            found = sandbox.ready(sandbox.worker_environment(os.environ))
-            if not found.ok:  # nobody has to have it, no CI either
-                pytest.skip(found.detail)
-        elif shutil.which(program) is None:
+        if missing := _missing(program):
             give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-            give_up(f"{program} is not installed")
+            give_up(missing)
+
+
+def _missing(program: str) -> str:
+    """What keeps tests that need this program from running; empty when nothing does."""
+    if program == "deno":  # with Pyodide
+        found = sandbox.ready(sandbox.worker_environment(os.environ))
+        return "" if found.ok else found.detail
+    return "" if shutil.which(program) else f"{program} is not installed"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
