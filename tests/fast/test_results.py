@@ -1,7 +1,11 @@
 import pytest
 
+from pipelines.graph.graph import Graph
 from runner.engine.events import Event, EventType, RunStatus
+from runner.engine.journal import MemoryJournal
 from runner.engine.results import RunResult, fold
+from runner.host import Host
+from tests.graphs import edges, interface, node
 
 
 def test_a_run_without_events_is_none() -> None:
@@ -34,3 +38,21 @@ def test_failed_attempts_are_counted() -> None:
         ]
     )
     assert (result.steps["s"].attempts, result.steps["s"].outputs) == (2, {"y": 1})
+
+
+async def test_a_run_with_a_journal_of_its_own_keeps_no_steps_beside_it() -> None:
+    graph = Graph.of(
+        [
+            interface("input", "x"),
+            node("say", "template", template="Hello {{ x }}"),
+            interface("output", "y"),
+        ],
+        edges("input.x -> say.x\nsay.text -> output.y"),
+    )
+    journal = MemoryJournal()
+    async with Host() as host:
+        whole = await host.run(graph, {"x": "you"})
+        ended = await host.run(graph, {"x": "you"}, journal=journal)
+    assert (whole.outputs, list(whole.steps)) == ({"y": "Hello you"}, ["say"])
+    assert (ended.outputs, ended.status, ended.steps) == (whole.outputs, whole.status, {})
+    assert fold(journal.events).steps["say"].outputs == {"text": "Hello you"}

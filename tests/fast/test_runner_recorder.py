@@ -14,6 +14,7 @@ from runner.models import Artifact, Attempt, ReplayAnswer, Run, Step, Stream
 from runner.models import Event as Stored
 from runner.recorder import LeaseLost, RunJournal
 from runner.recorder.payload import LARGE, json_text, payload, restored, size_above
+from runner.recorder.rows import lots
 from tests.graphs import chain
 from tests.runner_world import World, db, recording
 
@@ -347,3 +348,30 @@ async def test_what_is_clearly_small_is_not_written_to_be_measured(
 ) -> None:
     monkeypatch.setattr("runner.recorder.payload.json_text", lambda value: 1 / 0)
     assert await size_above({"answer": "word " * 1000, "score": 4}, 1_000_000) is None
+
+
+def test_rows_go_by_the_lot_in_few_sizes() -> None:
+    sizes = {}
+    for number in range(1, 400):
+        cut = list(lots([(row,) for row in range(number)]))
+        assert [row for lot in cut for (row,) in lot] == list(range(number))
+        sizes |= {len(lot): None for lot in cut}
+    assert sorted(sizes) == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64]
+
+
+async def test_of_many_runs_in_a_transaction_the_lost_ones_alone_are_left_out(world: World) -> None:
+    claimed = [await db(world.claimed) for _ in range(70)]
+    async with recording(linger=60.0) as recorder:
+        journals = [recorder.open(state) for _, state in claimed]
+        lost = {run.pk for run, _ in claimed[::7]}
+        await db(Run.objects.filter(pk__in=lost).update, epoch=2)
+        for journal in journals:
+            journal.append(started())
+            journal.append(finished())
+        outcomes = await asyncio.gather(
+            *(journal.commit() for journal in journals), return_exceptions=True
+        )
+    assert [isinstance(each, LeaseLost) for each in outcomes] == [n % 7 == 0 for n in range(70)]
+    assert await db(Run.objects.filter(status="succeeded").count) == 60
+    assert await db(Stored.objects.filter(run__in=lost).count) == 0
+    assert await db(Stored.objects.count) == 120
