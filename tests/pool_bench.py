@@ -57,6 +57,13 @@ class Bench:
 type MakeBench = Callable[..., Bench]
 
 
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when it holds; a failure when it does not within seconds, however busy the machine is."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await asyncio.sleep(0.002)
+
+
 async def finish(worker: ScriptedWorker, value: Any = "done") -> None:
     """Take the next call and answer it."""
     received = await worker.expect(Kind.CALL)

@@ -232,9 +232,9 @@ class WorkerLoop:
         payload = tables.unpacked(step.call.payload, step.call.tables)
         if not self._cpu_seconds:
             return operation(step, payload)
-        # The soft limit alone, which may be raised again for the next call.
+        # The soft limit alone, which may be raised again for the next call; whole seconds, rounded up.
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        most = int(time.process_time()) + self._cpu_seconds
+        most = int(time.process_time()) + 1 + self._cpu_seconds
         if hard == resource.RLIM_INFINITY or most < hard:
             resource.setrlimit(resource.RLIMIT_CPU, (most, hard))
         self._running = step
