@@ -176,7 +176,8 @@ class Dispatcher:
     async def _claim(self) -> None:
         while (free := self.settings.concurrency - len(self._running)) > 0:
             limit = min(free, CLAIMED_AT_ONCE)
-            mine = list(self._running)
+            lapsed = self._loop.time() - self._renewed > self.settings.lease
+            mine = list(self._running) if lapsed else []  # each length is a statement to prepare
             claimed = await self._thread.do(self._claim_in_database, limit, mine)
             for run_id in claimed:
                 running = self._running[run_id] = _Running()

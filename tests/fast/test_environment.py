@@ -36,3 +36,32 @@ def test_a_time_zone_is_one_or_stops_the_start(monkeypatch: pytest.MonkeyPatch) 
         environment.time_zone("ZONE")
     monkeypatch.setenv("ZONE", "")
     assert environment.time_zone("ZONE")
+
+
+def test_a_database_s_address_is_read_and_a_bad_one_is_refused_unseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BASE", "postgresql://ada:p%40ss@db.example:5433/dspex?sslmode=require")
+    found = environment.postgresql("BASE")
+    assert found is not None
+    assert [found[name] for name in ("USER", "PASSWORD", "HOST", "PORT", "NAME")] == [
+        *("ada", "p@ss", "db.example", "5433", "dspex")
+    ]
+    assert found["OPTIONS"] == {"sslmode": "require"}
+    monkeypatch.setenv("BASE", "postgresql://ada@/dspex?host=/run/postgresql")
+    assert (environment.postgresql("BASE") or {})["HOST"] == "/run/postgresql"
+    monkeypatch.setenv("BASE", "mysql://ada:hunter2@db/dspex")
+    with pytest.raises(ImproperlyConfigured, match="postgresql://") as refused:
+        environment.postgresql("BASE")
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv("BASE", "")
+    assert environment.postgresql("BASE") is None
+
+
+def test_redis_and_a_least_number_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS", "http://127.0.0.1:6379")
+    with pytest.raises(ImproperlyConfigured, match="redis://"):
+        environment.redis("REDIS")
+    monkeypatch.setenv("LEASE", "0")
+    with pytest.raises(ImproperlyConfigured, match="1 or more"):
+        environment.number("LEASE", 30, least=1)
