@@ -306,6 +306,7 @@ class Host:
             await execution.run({name: checked_inputs[name] for name in inputs})
         finally:
             del self.dspy.scopes[run_id]
+            execution.release()
             self._shared.ledger.close(run_id)
             await self.pools.release_run(run_id)
         return result

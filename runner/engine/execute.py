@@ -135,6 +135,11 @@ class Execution:
         self.tallies: dict[str, Tally] = {}
         self.loop = asyncio.get_running_loop()
 
+    def release(self) -> None:
+        """Let go, after the run, of what points back here, so that nothing of it waits for Python's
+        collector of cycles."""
+        del self.attempts, self.containers, self.doubts, self.tool_steps
+
     # Events
 
     def emit(self, type_: EventType, step: str = "", attempt: int = 0, **data: Any) -> float:

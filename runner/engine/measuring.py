@@ -40,6 +40,7 @@ class Measured:
             cost=self._cost,
             timed=not self._stored,
         )
+        del self.call  # which points back here
 
     # Observer
 
