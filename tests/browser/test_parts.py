@@ -23,7 +23,7 @@ def test_a_node_is_edited_and_run_from_there(page: Page) -> None:
     ended(page)
     first = run_link(page).inner_text().removeprefix("Run ")
     choose(page, ANALYSE)
-    field(page, "instructions").locator("textarea").fill("Say what the keywords have in common.")
+    field(page, "instructions").locator("textarea").fill("Say what they mean.")
     # It is not saved yet, nor checked: the run waits for both.
     node(page, ANALYSE).click(button="right")
     page.locator("#node-menu").get_by_role("button", name="Run from here").click()
