@@ -3,8 +3,8 @@
 from uuid import UUID
 
 import msgspec
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
@@ -32,7 +32,7 @@ def answer(request: HttpRequest, pk: UUID) -> HttpResponse:
             value=_value(request.POST.get("value", "")),
         )
     except PipelinesError as error:
-        messages.error(request, str(error))
+        return _refused(request, error)
     return go_to(reverse("runner:run", args=[pk]))
 
 
@@ -53,8 +53,13 @@ def decide(request: HttpRequest, pk: UUID) -> HttpResponse:
             comment=request.POST.get("comment", ""),
         )
     except PipelinesError as error:
-        messages.error(request, str(error))
+        return _refused(request, error)
     return go_to(reverse("runner:run", args=[pk]))
+
+
+def _refused(request: HttpRequest, error: PipelinesError) -> HttpResponse:
+    """Say why beside the form: what was typed stays."""
+    return render(request, "runner/step.html#refused", {"refused": str(error)}, status=422)
 
 
 def _decision(text: str) -> Decision:

@@ -107,7 +107,7 @@ def _stop(request: HttpRequest, runs: Iterable[Run]) -> None:
         messages.warning(request, "None of these was going on, or none is yours to stop.")
 
 
-def _repeat(request: HttpRequest, runs: Iterable[Run]) -> None:
+def _repeat(request: HttpRequest, runs: list[Run]) -> None:
     made = 0
     for run in runs:
         try:
@@ -118,6 +118,8 @@ def _repeat(request: HttpRequest, runs: Iterable[Run]) -> None:
             made += 1
     if made:
         messages.success(request, f"{_counted(made)} started.")
+    elif not runs:
+        messages.warning(request, "None of these is yours to run again.")
 
 
 def _counted(count: int) -> str:

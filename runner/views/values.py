@@ -52,7 +52,9 @@ def shown(name: str, value: Any, place: str = "") -> Value:
 def _note(value: Any, text: str) -> str:
     if isinstance(value, list | dict):
         return counted(value)
-    return f"{len(text):,} characters" if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    return "1 character" if len(text) == 1 else f"{len(text):,} characters"
 
 
 def counted(value: Any) -> str:

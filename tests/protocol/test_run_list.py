@@ -87,6 +87,13 @@ def several(world: World, who: str, do: str, *runs: Run) -> HttpResponse:
     return client_of(world, who).post(address, {"do": do, "run": [str(run.pk) for run in runs]})
 
 
+def several_said(world: World, who: str, run: Run) -> str:
+    """What the next page says after a repeat."""
+    client = client_of(world, who)
+    client.post(reverse("runner:several"), {"do": "repeat", "run": [str(run.pk)]})
+    return client.get(reverse("runner:runs")).text
+
+
 def test_several_runs_are_stopped_at_once(world: World) -> None:
     first, second, over = world.run(), world.run(), ended(world)
     several(world, "owner", "stop", first, second, over)
@@ -105,6 +112,7 @@ def test_several_does_nothing_for_those_who_may_not_run(world: World, who: str) 
     several(world, who, "stop", run)
     several(world, who, "repeat", run)
     assert [found.status for found in Run.objects.all()] == ["queued"]
+    assert "yours to run again" in several_said(world, who, run)
 
 
 def test_after_several_the_list_is_as_it_was_asked_for(world: World) -> None:

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from runner.engine.events import EventType, RunStatus, StepStatus
 from runner.models import Attempt
+from tests.graphs import chain
 from tests.run_rows import a_step, an_event, client_of, ended
 from tests.runner_world import World
 
@@ -174,6 +175,17 @@ def test_a_step_that_waits_shows_a_form_to_those_who_may_answer(world: World) ->
     assert "&lt;Draft&gt;</textarea>" in text
     assert reverse("runner:answer", args=[run.pk]) in text
     assert "<form" not in client_of(world, "viewer").get(address).text
+
+
+def test_what_is_shown_of_a_step_follows_it_until_it_has_ended(world: World) -> None:
+    run = world.run(chain(2), status=RunStatus.RUNNING)
+    step = a_step(run, status=StepStatus.RUNNING, first_seq=1, last_seq=1)
+    address, follows = reverse("runner:step", args=[run.pk]), 'hx-trigger="run-changed'
+    client = client_of(world)
+    assert all(follows in client.get(address, {"path": path}).text for path in ("s0", "s1"))
+    step.status = StepStatus.CANCELLED
+    step.save()
+    assert follows not in client.get(address, {"path": "s0"}).text
 
 
 def test_times_of_both_backends_stand_beside_the_reason(world: World) -> None:

@@ -127,3 +127,18 @@ async def test_the_page_shows_the_question_and_takes_the_decision(world: World) 
     assert refused in ("403", "404")
     (answer,) = after.given_answers.values()
     assert (answer.value, answer.by, after.status) == ({"y": "it is out"}, "editor", "queued")
+
+
+async def test_a_refusal_is_said_beside_the_form_which_stays(world: World) -> None:
+    run = await in_doubt(world)
+
+    def press() -> tuple[int, str]:
+        client = Client()
+        client.force_login(world.person("editor"))
+        given = {"path": "s0", "decision": "perhaps", "output.y": "typed at length"}
+        answer = client.post(reverse("runner:decide", args=[run.pk]), given)
+        return answer.status_code, answer.text
+
+    status, text = await db(press)
+    assert status == 422 and "decision is happened, again or failed" in text
+    assert 'role="alert"' in text and "<form" not in text

@@ -189,7 +189,7 @@ export const STATUS_WORDS: Record<Status, string> = {
   succeeded: "Succeeded",
   failed: "Failed",
   skipped: "Skipped",
-  cancelled: "Cancelled",
+  cancelled: "Stopped",
   cached: "From cache",
   waiting: "Waiting for a person",
 };

@@ -3,6 +3,10 @@
 
 import { FINAL } from "./messages";
 
+interface Htmx {
+  process(element: Element): void;
+}
+
 let shown = "";
 const open = new Set<string>();
 
@@ -54,6 +58,7 @@ async function first(aside: HTMLElement): Promise<void> {
   const answer = await fetch(aside.dataset.stepUrl ?? "").catch(() => null);
   if (!answer?.ok || !step || shown) return;
   step.innerHTML = await answer.text();
+  (window as unknown as { htmx: Htmx }).htmx.process(step); // what asks, stops and runs again
   shown = step.querySelector<HTMLElement>("[data-shows]")?.dataset.shows ?? "";
   mark();
 }
