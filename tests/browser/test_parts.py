@@ -19,7 +19,7 @@ ANALYSE, KEYWORDS = "chain_of_thought", "predict"
 
 def test_a_node_is_edited_and_run_from_there(page: Page) -> None:
     from_template(page, "Flagship")
-    start(page, query="What is DSPy?")
+    start(page, query="What is a pipeline?")
     ended(page)
     first = run_link(page).inner_text().removeprefix("Run ")
     choose(page, ANALYSE)
@@ -55,7 +55,7 @@ def pin_and_run_a_step_alone(page: Page) -> None:
     expect(node(page, KEYWORDS).get_by_label("Its output is pinned")).to_be_visible()
     page.locator("#inspector").get_by_role("button", name="Edit inputs and run").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.locator("textarea")).to_have_value("What is DSPy?")
+    expect(dialog.locator("textarea")).to_have_value("What is a pipeline?")
     dialog.locator("textarea").fill("What is an optimizer?")
     dialog.get_by_role("button", name="Run this step").click()
     expect(dialog).to_be_hidden()
