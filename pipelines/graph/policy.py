@@ -21,8 +21,10 @@ class StepPolicy(BaseModel):
         0.5, ge=0, le=600, description="Seconds before the first retry; doubles."
     )
     jitter: float = Field(0.1, ge=0, le=1, description="Random share added to each wait.")
-    retry: Literal["allowed", "never"] = Field(
-        "allowed", description="never: a step with side effects, which nobody repeats by itself."
+    retry: Literal["auto", "allowed", "never"] = Field(
+        "auto",
+        description="never: a step with side effects, which nobody repeats by itself; auto: as its "
+        "kind is, unless retries are set.",
     )
     on_error: Literal["stop", "continue", "fallback_value", "fallback_backend"] = Field(
         "stop",

@@ -130,12 +130,21 @@ def _planned(graph: Graph, node: Node, into: _EdgesInto, pinned: _Pinned) -> Pla
             node=node,
             kind=kind,
             config=config,
-            policy=StepPolicy.model_validate(node.policy),
+            policy=_policy(node, kind, config),
             sources=_sources(graph, node, into),
             body=body,
         )
     except ValidationError as error:
         raise GraphError(f"Node '{node.id}' can't be planned: {error}") from None
+
+
+def _policy(node: Node, kind: Kind, config: Any) -> StepPolicy:
+    """The node's policy, with `retry` decided. Who sets retries wants the step repeated."""
+    policy = StepPolicy.model_validate(node.policy)
+    if policy.retry != "auto":
+        return policy
+    repeats = policy.retries > 0 or kind.repeatable(config)
+    return policy.model_copy(update={"retry": "allowed" if repeats else "never"})
 
 
 def _sources(

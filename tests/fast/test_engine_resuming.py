@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
+import pytest
 
+from pipelines.graph.graph import Graph
 from runner.engine.doubts import decision_key
 from runner.engine.errors import WorkerLost
 from runner.engine.events import Event, EventType, RunStatus, StepStatus
@@ -17,7 +19,7 @@ from runner.engine.plan import plan
 from runner.engine.resuming import TELLS, Begun, Earlier, earlier
 from runner.engine.waits import Answer, RunControl
 from tests.fast.test_engine import Flaky, NoMoney, fails, plus, run
-from tests.graphs import chain
+from tests.graphs import chain, edges, interface, node
 
 NEVER = {"retry": "never"}
 
@@ -191,3 +193,25 @@ def test_a_step_that_waits_for_its_approval_has_not_happened() -> None:
     assert not earlier(begun).begun["a/mail[1]"].in_doubt
     answered = (EventType.STEP_ANSWERED, "a/mail[1]", 3.0, {"approved": True})
     assert earlier([*begun, answered]).begun["a/mail[1]"] == Begun(at=1.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "policy", "retry"),
+    [
+        ("GET", {}, "allowed"),
+        ("PUT", {}, "allowed"),
+        ("POST", {}, "never"),
+        ("PATCH", {}, "never"),
+        ("POST", {"retries": 1}, "allowed"),
+        ("POST", {"retry": "allowed"}, "allowed"),
+        ("GET", {"retry": "never"}, "never"),
+    ],
+)
+def test_a_request_that_may_act_twice_is_repeated_only_when_someone_says_so(
+    method: str, policy: dict[str, Any], retry: str
+) -> None:
+    asks = node(
+        "get", "http_request", url="https://a.example/{{ x }}", method=method, policy=policy
+    )
+    graph = Graph.of([interface("input", "x"), asks], edges("input.x -> get.x"))
+    assert plan(graph).steps["get"].policy.retry == retry

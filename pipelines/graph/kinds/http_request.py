@@ -16,6 +16,7 @@ RESERVED = frozenset(
 )
 SITE = re.compile(r"https?://[^/?#\s{}@\\]+(?=[/?#]|\Z)")
 BODIES = ("POST", "PUT", "PATCH", "DELETE")
+NOT_IDEMPOTENT = ("POST", "PATCH")  # RFC 9110, section 9.2.2
 
 
 class HttpRequest(Config):
@@ -105,4 +106,5 @@ HTTP_REQUEST = Kind(
     inputs=_inputs,
     outputs=_outputs,
     backends=frozenset({"native"}),
+    repeatable=lambda config: config.method not in NOT_IDEMPOTENT,
 )

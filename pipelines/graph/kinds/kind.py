@@ -32,7 +32,8 @@ type BodyCheck = Callable[[Any, Body], Iterable[str]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One entry of the catalogue. `upgrades` maps an old schema version to what lifts a config from
-    it to the next one. `check_body` says what keeps a container's body from being its own."""
+    it to the next one. `check_body` says what keeps a container's body from being its own, `repeatable`
+    whether a step may be done again without asking when nobody knows what came of it."""
 
     name: str
     title: str
@@ -45,6 +46,7 @@ class Kind:
     version: int = 1
     container: bool = False
     check_body: BodyCheck = lambda config, body: ()
+    repeatable: Callable[[Any], bool] = lambda config: True
     upgrades: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)
 
     @property
