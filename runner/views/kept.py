@@ -25,7 +25,7 @@ _TITLES = {
     "runs": "Runs",
     "events": "Events",
     "artifacts": "Large values",
-    "answers": "Answers for resuming",
+    "answers": "Answers, pins",
     "cached": "Cached answers",
 }
 
@@ -102,7 +102,7 @@ def delete(request: HttpRequest) -> HttpResponse:
 
 
 def _wish(days: str, project: str) -> Wish:
-    if days and not (days.isdecimal() and int(days[:6]) <= MOST_DAYS):
+    if days and not (days.isdecimal() and len(days) < 6 and int(days) <= MOST_DAYS):
         raise InvalidInput(f"Days are a whole number from 0 to {MOST_DAYS:,}, or nothing.")
     return Wish(project=_project(project), days=int(days) if days else None)
 

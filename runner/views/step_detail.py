@@ -204,7 +204,7 @@ def _attempt(attempt: Attempt, calls: list[CallFigures]) -> dict[str, Any]:
         "message": attempt.failure_message,
         "tokens": figures.tokens(count) if count else "",
         "seconds": figures.seconds(figures.between(attempt.started_at, attempt.finished_at)),
-        "wait": figures.seconds(attempt.wait),
+        "wait": figures.seconds(attempt.wait) if attempt.wait else "",
     }
 
 

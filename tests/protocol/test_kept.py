@@ -118,7 +118,9 @@ def test_the_page_counts_and_deletes_with_progress(
     assert not Run.objects.exists()
 
 
-@pytest.mark.parametrize("data", [{"days": "-1"}, {"days": "99999"}, {"project": "x"}])
+@pytest.mark.parametrize(
+    "data", [{"days": "-1"}, {"days": "99999"}, {"days": "0" * 6 + "9" * 12}, {"project": "x"}]
+)
 def test_a_wish_that_is_none_deletes_nothing(
     world: World, administrator: Client, data: dict[str, str]
 ) -> None:

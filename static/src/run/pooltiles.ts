@@ -40,6 +40,9 @@ const BAR = 5;
 const HIGH = 28;
 const SVG = "http://www.w3.org/2000/svg";
 
+const IDLE = "A worker starts with the first step that needs one.";
+const DRAINED = "Steps wait until the pool is resumed.";
+
 export function pool(told: Pool, runner: string, look: Look): HTMLElement {
   const section = said("section", "card");
   section.dataset.pool = told.pool;
@@ -51,7 +54,7 @@ export function pool(told: Pool, runner: string, look: Look): HTMLElement {
   head.append(said("h2", "", `Pool ${told.pool}${whose}`), state, said("span", "muted small", told.why), spark(told));
   const tiles = said("div", "tiles");
   tiles.append(...told.workers.map((worker) => tile(worker, told, runner, look)));
-  if (!told.workers.length) tiles.append(said("p", "muted", "A worker starts with the first step that needs one."));
+  if (!told.workers.length) tiles.append(said("p", "muted", told.draining ? DRAINED : IDLE));
   section.append(head, standing(told), tiles);
   if (told.ends.length) section.append(history(told.ends, `${runner}/${told.pool}`, look));
   return section;
@@ -66,7 +69,7 @@ function standing(told: Pool): HTMLElement {
     ["Busy", `${busy} of ${told.size}`],
     ["Queue", told.queued ? `${count(told.queued)} of ${count(told.queue_limit)}` : "Empty"],
     ["Breaker", breaker(told)],
-    ["Served", `${count(told.calls)} calls`],
+    ["Served", told.calls === 1 ? "1 call" : `${count(told.calls)} calls`],
     ["Lost", count(told.lost)],
     ["Tainted", tainted(told)],
     ["Memory", memory ? `${Math.round(memory / 1e6)} MB` : "None"],
