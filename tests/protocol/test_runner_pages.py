@@ -1,5 +1,6 @@
 """The runner's pages: who sees what, what a form starts, and that lists cost the same however long."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -164,6 +165,14 @@ def test_the_panel_asks_for_the_pipeline_s_inputs(world: World) -> None:
     answer = client_of(world).get(reverse("runner:panel", args=[chained(world).pk]))
     assert 'name="input-x"' in answer.text
     assert " style=" not in answer.text
+
+
+def test_the_panel_says_since_when_a_run_goes_on(world: World) -> None:
+    pipeline, client = chained(world), client_of(world)
+    client.post(reverse("runner:start", args=[pipeline.pk]), {"input-x": "Hello"})
+    Run.objects.update(status="running", started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    text = client.get(reverse("runner:panel", args=[pipeline.pk])).text
+    assert 'data-started="1767225600' in text
 
 
 def test_a_form_starts_a_run_and_is_answered_with_what_follows_it(world: World) -> None:

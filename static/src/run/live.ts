@@ -141,7 +141,8 @@ export class RunLive extends HTMLElement {
     const status = String(data.status);
     if (this.inPanel && FINAL.has(status)) {
       const failure = data.failure as { message?: string } | null;
-      if (failure?.message) this.list.after(said("p", "err", failure.message, "alert"));
+      const css = status === "cancelled" ? "second" : "err"; // what people stop is no failure
+      if (failure?.message) this.list.after(said("p", css, failure.message, "alert"));
       this.results?.ended(status, (data.outputs ?? {}) as Record<string, unknown>);
     }
     this.status(status);
@@ -157,7 +158,8 @@ export class RunLive extends HTMLElement {
         // Of a first start nothing is wiped away: its first words may have come before this.
         const again = this.begun.has(event.step) ? { text: "" } : {};
         this.begun.add(event.step);
-        this.patch(event.step, { status: "running", seconds: null, tokens: null, cost: null, ...again });
+        const seconds = age(event.at);
+        this.patch(event.step, { status: "running", seconds, tokens: null, cost: null, ...again });
         break;
       }
       case "step_waiting":
@@ -397,6 +399,12 @@ async function answer(url: string, path: string, approved: string): Promise<bool
   const came = await fetch(url, { method: "POST", body, headers }).catch(() => null);
   if (!came?.ok) toast("The answer was not taken. Open the run to see why.", "failed");
   return came?.ok ?? false;
+}
+
+/** How long ago a step began that was under way when the page came; of one that begins now, nothing. */
+function age(at: number): number | null {
+  const seconds = Date.now() / 1_000 - at;
+  return seconds > 1 ? seconds : null;
 }
 
 /** The node of a step: the last part of its path, `each[3]/retrieve`. */
