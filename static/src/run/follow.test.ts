@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Follow, type Scroller } from "./follow";
+import { EndOf, Follow, type Scroller } from "./follow";
 
 /** A box 100 high that scrolls, as browsers do no further than its end. */
 class Box implements Scroller {
@@ -85,4 +85,18 @@ test("text that settles takes less room and counts as no line", () => {
   scroller.scrollHeight = 360;
   follow.grew();
   assert.equal(said.at(-1), 1);
+});
+
+test("what stands beside the text and is longer does not scroll it away", () => {
+  const box = { scrollTop: 0, clientHeight: 100, getBoundingClientRect: () => ({ top: 10 }) };
+  const text = { height: 60, getBoundingClientRect: () => ({ bottom: 10 + text.height - box.scrollTop }) };
+  const follow = new Follow(new EndOf(box as unknown as Element, text as unknown as Element), () => {});
+  follow.grew();
+  assert.equal(box.scrollTop, 0);
+  text.height = 150;
+  follow.grew();
+  assert.equal(box.scrollTop, 50);
+  box.scrollTop = 90; // somebody looks at what stands beside
+  follow.grew();
+  assert.equal(box.scrollTop, 90);
 });

@@ -7,6 +7,33 @@ export interface Scroller {
   readonly clientHeight: number;
 }
 
+/** A box that is followed to the end of one thing in it: what stands beside that, and is longer, hides
+ * nothing of it. It is never scrolled back. */
+export class EndOf implements Scroller {
+  constructor(
+    private readonly box: Element,
+    private readonly thing: Element,
+  ) {}
+
+  get scrollTop(): number {
+    return this.box.scrollTop;
+  }
+
+  set scrollTop(to: number) {
+    const end = Math.min(to, this.scrollHeight - this.clientHeight);
+    if (end > this.box.scrollTop) this.box.scrollTop = end;
+  }
+
+  get scrollHeight(): number {
+    const { box, thing } = this;
+    return thing.getBoundingClientRect().bottom - box.getBoundingClientRect().top + box.scrollTop;
+  }
+
+  get clientHeight(): number {
+    return this.box.clientHeight;
+  }
+}
+
 const NEAR = 24;
 const LINE = 20;
 

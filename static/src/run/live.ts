@@ -8,7 +8,7 @@ import type { StepPatch } from "../canvas/types";
 import { csrfToken } from "../site/requests";
 import { toast } from "../site/toasts";
 import { RunFeed } from "./feed";
-import { Follow } from "./follow";
+import { EndOf, Follow } from "./follow";
 import { said, word } from "./looks";
 import { FINAL, type Chunk, type RunEvent, type StreamKey, type StreamText } from "./messages";
 import { Row } from "./row";
@@ -105,7 +105,7 @@ export class RunLive extends HTMLElement {
     this.append(below);
     this.scroller = this.closest(".scroll, aside");
     if (!this.scroller) return;
-    this.follow = new Follow(this.scroller, (lines) => {
+    this.follow = new Follow(new EndOf(this.scroller, this), (lines) => {
       below.hidden = lines < 1;
       below.textContent = lines === 1 ? "1 new line" : `${lines} new lines`;
     });
