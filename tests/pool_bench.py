@@ -57,7 +57,7 @@ class Bench:
 type MakeBench = Callable[..., Bench]
 
 
-async def until(holds: Callable[[], bool]) -> None:
+async def until(holds: Callable[[], object]) -> None:
     """Return when it holds; a failure when it does not within seconds, however busy the machine is."""
     async with asyncio.timeout(10):
         while not holds():

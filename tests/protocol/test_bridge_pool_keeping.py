@@ -151,7 +151,8 @@ async def test_worker_is_recycled_after_its_calls(make: MakeBench) -> None:
         worker = worker or await bench.worker()
         await served(call, worker)
     assert worker is not None
-    await until(lambda: bench.nursery.killed == [worker.pid])
+    await until(lambda: bench.pool.stats()["ends"])
+    assert bench.nursery.killed == [worker.pid]
     (end,) = bench.pool.stats()["ends"]
     assert (end["reason"], end["why"], end["lost"]) == ("recycled", "it did 2 calls", False)
 
@@ -172,7 +173,8 @@ async def test_resting_worker_is_recycled_when_it_is_looked_at(
     assert bench.nursery.killed == []  # not while it works
     await worker.send(Kind.RESULT, number, ResultMessage(value=1))
     await call
-    await until(lambda: bench.nursery.killed == [worker.pid])
+    await until(lambda: bench.pool.stats()["ends"])
+    assert bench.nursery.killed == [worker.pid]
     assert why in bench.pool.stats()["ends"][0]["why"]
 
 
@@ -373,8 +375,9 @@ async def test_drained_pool_ends_its_workers_after_their_steps_and_keeps_who_wai
     assert bench.nursery.killed == []
     await worker.send(Kind.RESULT, number, ResultMessage(value=1))
     await one
-    await until(lambda: bench.nursery.killed == [worker.pid])
-    assert (bench.pool.stats()["queued"], bench.pool.stats()["workers"]) == (1, [])
+    await until(lambda: bench.pool.stats()["workers"] == [])
+    assert bench.nursery.killed == [worker.pid]
+    assert bench.pool.stats()["queued"] == 1
     bench.pool.resume()
     await served(two, await bench.worker())
 
