@@ -185,7 +185,8 @@ def _deadline(timeout: float | None) -> datetime | None:
         return None
     if not 0 < timeout <= MAX_TIMEOUT:
         raise InvalidInput(
-            f"A timeout is a number of seconds above 0 and up to {MAX_TIMEOUT:,}, not {timeout!r}."
+            f"“Stop after” (timeout) is a number of seconds above 0 and up to {MAX_TIMEOUT:,}, "
+            f"not {timeout!r}."
         )
     return timezone.now() + timedelta(seconds=timeout)
 

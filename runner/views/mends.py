@@ -22,7 +22,7 @@ _MENDS: dict[str, tuple[str, tuple[str, str] | None]] = {
     ),
     "billing": ("Add credit at the provider, then let the run go on.", _PROFILES),
     "budget_exceeded": ("Raise the budget of the LM profile, then let the run go on.", _PROFILES),
-    "needs_decision": ("Open the step, see what was sent, and say what became of it.", None),
+    "needs_decision": ("Open the step, see what it was given, and say what became of it.", None),
     "decided_as_failed": ("Run it again when what was to happen may happen again.", None),
     "exhausted": ("The provider was away. Test the LM profile, then let the run go on.", _PROFILES),
     "rate_limit": ("Give the LM profile fewer calls at once, or wait a minute.", _PROFILES),

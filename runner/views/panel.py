@@ -171,7 +171,9 @@ def _seconds(typed: Any) -> float | None:
     try:
         return float(typed)
     except (TypeError, ValueError):
-        raise InvalidInput(f"A timeout is a number of seconds, not {typed!r:.100}.") from None
+        raise InvalidInput(
+            f"“Stop after” (timeout) is a number of seconds, not {typed!r:.100}."
+        ) from None
 
 
 def _form_inputs(request: HttpRequest, graph: Graph) -> dict[str, Any]:
