@@ -258,16 +258,15 @@ class Host:
     ) -> RunResult:
         """Run a graph to its end, whatever that is; `timeout` is in seconds.
 
-        `recorded` gives the outputs of steps that need not run again, by path, and `earlier`
-        what else an earlier runner left. `control` answers the
-        steps that wait for a person, now or later; a run in which nothing but such steps is left ends
-        as `waiting`, to be run again with what it recorded and the answers. Its LM calls count for
-        `budgets`. `partial` runs a part, whose other steps take what `steps` has of this `pipeline`;
-        in a run of one step, `inputs` are the step's. Steps of one `session` (the pipeline, unless one
-        is named) find the worker that knows them, where pools keep workers. With a `journal` of the
-        caller's the result has how the run ended and not its steps, which may be thousands. Raises
-        InvalidPipeline and InvalidInput before anything runs. Events and chunks are told on the event
-        loop, in order. Cancel the task to cancel the run.
+        `recorded` gives the outputs of steps that need not run again, by path, and `earlier` what else
+        an earlier runner left. `control` answers the steps that wait for a person, now or later; a run
+        in which nothing but such steps is left ends as `waiting`, to be run again with what it recorded
+        and the answers. Its LM calls count for `budgets`. `partial` runs a part, whose other steps take
+        what `steps` has of this `pipeline`; in a run of one step, `inputs` are the step's. Steps of one
+        `session` (the pipeline, unless one is named) find the worker that knows them, where pools keep
+        workers. With a `journal` of the caller's the result has how the run ended and not its steps,
+        which may be thousands. Raises InvalidPipeline and InvalidInput before anything runs. Events and
+        chunks are told on the event loop, in order. Cancel the task to cancel the run.
         """
         meanings = Meanings()
         if partial is None:
