@@ -51,7 +51,8 @@ WATCH = """([run, count]) => Promise.all(Array.from({ length: count }, () => new
     if (frame.type === "caught_up") ready();
     if (frame.type !== "chunks") return;
     for (const { text } of frame.chunks)
-      for (const [, stamp] of text.matchAll(/t(\\d{8})[.]\\d{4}/g)) window.late.push((now - Number(stamp)) % 1e8);
+      for (const [, stamp] of text.matchAll(/t(\\d{8})[.]\\d{4}/g))
+        window.late.push((now - Number(stamp)) % 1e8);
   };
   (window.sockets ??= []).push(socket);
 })))"""
