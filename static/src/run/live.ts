@@ -9,6 +9,7 @@ import { csrfToken } from "../site/requests";
 import { toast } from "../site/toasts";
 import { RunFeed } from "./feed";
 import { EndOf, Follow } from "./follow";
+import { Going } from "./going";
 import { said, word } from "./looks";
 import { FINAL, type Chunk, type RunEvent, type StreamKey, type StreamText } from "./messages";
 import { Row } from "./row";
@@ -50,6 +51,7 @@ export class RunLive extends HTMLElement {
   private summary: Summary | null = null;
   private results: Results | null = null;
   private patches: Record<string, StepPatch> = {};
+  private readonly going = new Going();
   private due = -Infinity;
   private painting: ReturnType<typeof setTimeout> | undefined;
   private telling: ReturnType<typeof setTimeout> | undefined;
@@ -158,6 +160,7 @@ export class RunLive extends HTMLElement {
         // Of a first start nothing is wiped away: its first words may have come before this.
         const again = this.begun.has(event.step) ? { text: "" } : {};
         this.begun.add(event.step);
+        this.going.begin(node(event.step), event.step);
         const seconds = age(event.at);
         this.patch(event.step, { status: "running", seconds, tokens: null, cost: null, ...again });
         break;
@@ -254,6 +257,7 @@ export class RunLive extends HTMLElement {
     const outputs = (event.data.outputs ?? {}) as Record<string, unknown>;
     if (origin) row?.taken(...this.origin(origin));
     row?.end(status, event.at, seconds, failure?.message ?? String(event.data.cause ?? ""), outputs);
+    if (this.going.end(node(event.step), event.step)) return; // the node goes on with other items
     this.patch(event.step, {
       status: status as NonNullable<StepPatch["status"]>,
       seconds: origin ? null : seconds,
