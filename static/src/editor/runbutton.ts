@@ -14,6 +14,8 @@ export class RunButton {
   private readonly split = document.getElementById("run-buttons");
   private shown = "";
   private since = 0;
+  /** It waits for a person: nothing runs whose time could be shown. */
+  private rests = false;
   private ticking: ReturnType<typeof setInterval> | undefined;
 
   constructor(
@@ -33,6 +35,7 @@ export class RunButton {
     this.stop.addEventListener("click", () => void this.cancel());
     panel.addEventListener("run-changed", (event) => {
       const { status } = (event as CustomEvent<{ status?: string }>).detail ?? {};
+      this.rests = status === "suspended" || status === "waiting";
       if (status === "cancelling") this.stopping();
     });
     look();
@@ -44,6 +47,7 @@ export class RunButton {
     if (run) this.began();
     else this.ended(document.querySelector<HTMLElement>("#run-panel run-live")?.dataset.ended ?? "");
     this.shown = run;
+    this.rests = false;
     clearInterval(this.ticking);
     const { stop } = this;
     if (!stop) return;
@@ -65,7 +69,7 @@ export class RunButton {
 
   private tick(): void {
     const time = this.stop?.querySelector("time");
-    if (time) time.textContent = elapsed(Math.max(0, Date.now() - this.since) / 1_000);
+    if (time) time.textContent = this.rests ? "" : elapsed(Math.max(0, Date.now() - this.since) / 1_000);
   }
 
   private word(text: string, done: boolean): void {
