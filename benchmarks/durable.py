@@ -28,6 +28,7 @@ from runner.bridge.testing import Recorder as Handler
 from runner.engine.events import RunStatus
 from runner.engine.execute import Execution
 from runner.engine.executor import Call, Executor
+from runner.engine.identity import Facts, Identities, Meanings
 from runner.engine.plan import plan
 from runner.host import Host
 
@@ -83,6 +84,10 @@ async def _step_us(prepare: Prepare) -> float:
     for run_once in prepared:
         await run_once()
     return (time.perf_counter() - started) * 1e6 / (RUNS * STEPS)
+
+
+async def _no_collection(name: str) -> str:
+    return ""
 
 
 def _templates(steps: int) -> Graph:
@@ -147,6 +152,11 @@ async def _prepared(
     publisher.start()
     recorder.start()
 
+    facts = Facts(
+        scope="bench", profiles={}, default_profile="local", dspy="", collection=_no_collection
+    )
+    meanings = Meanings()
+
     async def prepare() -> RunOnce:
         state = await asyncio.to_thread(place.claimed, version, {"x": "1"})
 
@@ -158,6 +168,7 @@ async def _prepared(
                 executors=executors,
                 journal=journal,
                 on_chunk=journal.chunk,
+                identities=Identities(facts, meanings),  # as in every run of a runner
             )
             outcome = await execution.run({"x": "1"})
             await recorder.close(journal)
