@@ -14,6 +14,8 @@ UV := $(VENV)/bin/uv
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := $(BENCH_VENV)/.installed
+# There once `make cluster` was asked for, so that a later `make run` keeps what that brought.
+CLUSTER := $(VENV)/.with-cluster
 # Scripts and styles: the packages they are made of, and what esbuild makes.
 NODE := node_modules/.installed
 NODE_DEV := node_modules/.installed-dev
@@ -27,7 +29,7 @@ unexport query
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup run run_flagship sandbox test check test-fast test-protocol test-integration \
+.PHONY: help setup run run_flagship sandbox cluster test check test-fast test-protocol test-integration \
 	test-browser test-canvas screenshots faults bench lock
 
 help: ## List the commands
@@ -43,6 +45,10 @@ run_flagship: $(RUN) ## The flagship pipeline in the terminal: make run_flagship
 
 sandbox: $(RUN) ## Bring Deno and Pyodide (110 MB), in which DSPy's modules may run code
 	@$(PYTHON) manage.py install_sandbox
+
+cluster: $(UV) ## Bring what PostgreSQL and Redis need (20 MB), for several machines
+	@test -e $(CLUSTER) || touch $(CLUSTER)
+	@$(MAKE) --no-print-directory setup
 
 test: check test-fast test-protocol test-integration test-browser ## Check everything, then run every test
 
@@ -77,7 +83,9 @@ bench: $(BENCH) $(DIST) ## Measure against the goals and the peers; some of it: 
 lock: $(UV) ## Remake the lock files after a change of pyproject.toml (upgrade=1 takes newer versions)
 	$(LOCK) --group setup --output-file requirements-setup.lock
 	$(LOCK) pyproject.toml --output-file requirements.lock
-	$(LOCK) pyproject.toml --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --group cluster --constraint requirements.lock --output-file requirements-cluster.lock
+	$(LOCK) pyproject.toml --group dev --group cluster --constraint requirements.lock \
+	  --output-file requirements-dev.lock
 	$(LOCK) --group bench --constraint requirements.lock --output-file requirements-bench.lock
 	$(LOCK) --group sandbox --output-file requirements-sandbox.lock
 
@@ -99,8 +107,11 @@ $(UV): requirements-setup.lock
 	@$(UV) pip uninstall --quiet --python $(PYTHON) pip
 	@touch $@
 
-$(RUN): requirements.lock $(UV)
-	$(SYNC) --python $(PYTHON) requirements-setup.lock requirements.lock
+RUN_LOCKS := requirements-setup.lock requirements.lock \
+	$(if $(wildcard $(CLUSTER)),requirements-cluster.lock)
+
+$(RUN): $(RUN_LOCKS) $(wildcard $(CLUSTER)) $(UV)
+	$(SYNC) --python $(PYTHON) $(RUN_LOCKS)
 	@touch $@
 
 $(DEV): requirements-dev.lock $(RUN)

@@ -6,6 +6,7 @@ says what was expected: a setting that is silently ignored is worse than none.
 
 import os
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -132,6 +133,7 @@ def postgresql(name: str) -> dict[str, Any] | None:
             f"{name} is no address of a PostgreSQL database. "
             "Write it as postgresql://user:password@host:5432/name."
         )
+    _needs(name, "psycopg")
     options = dict(parse_qsl(parts.query))
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -152,7 +154,17 @@ def redis(name: str) -> str:
         raise ImproperlyConfigured(
             f"{name} is no address of a Redis server. Write it as redis://127.0.0.1:6379."
         )
+    if value:
+        _needs(name, "channels_redis")
     return value
+
+
+def _needs(name: str, module: str) -> None:
+    """Say how a package is had that only some installations want."""
+    if find_spec(module) is None:
+        raise ImproperlyConfigured(
+            f"{name} is set, and {module.replace('_', '-')} is not installed. `make cluster` brings it."
+        )
 
 
 def pairs(name: str) -> dict[str, str]:

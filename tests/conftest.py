@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 from runner.bridge import sandbox
+from tests.processes import postgres_programs
 
 # The same examples in every run: a gate that fails at random teaches people to press it twice.
 # `pytest --hypothesis-profile=default` looks for new ones.
@@ -79,7 +80,8 @@ def _missing(program: str) -> str:
     if program == "deno":  # with Pyodide
         found = sandbox.ready(sandbox.worker_environment(os.environ))
         return "" if found.ok else found.detail
-    return "" if shutil.which(program) else f"{program} is not installed"
+    found = postgres_programs() if program == "postgres" else shutil.which(program)
+    return "" if found else f"{program} is not installed"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

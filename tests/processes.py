@@ -1,6 +1,8 @@
-"""Whether processes live, for tests that kill them."""
+"""Which programs there are, and whether processes live that tests kill."""
 
 import asyncio
+import re
+import shutil
 from pathlib import Path
 
 
@@ -19,3 +21,13 @@ async def gone(*pids: int) -> bool:
             return True
         await asyncio.sleep(0.01)
     return False
+
+
+def postgres_programs() -> Path | None:
+    """The folder of the newest PostgreSQL; Debian keeps it out of PATH."""
+    if found := shutil.which("postgres"):
+        return Path(found).parent
+    folders = [each.parent for each in Path("/usr/lib/postgresql").glob("*/bin/postgres")]
+    return max(
+        folders, key=lambda each: int(re.sub(r"\D", "", each.parent.name) or 0), default=None
+    )

@@ -65,21 +65,26 @@ class World:
 
 
 class Database:
-    """Points every thread's connection at another file."""
+    """Points every thread's connection at another database: a file, or what these settings say."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
+    def __init__(self, where: Path | Mapping[str, Any]) -> None:
+        self._where = {"NAME": str(where)} if isinstance(where, Path) else where
 
     def __enter__(self) -> None:
         self._own = connections["default"]
         self._settings = connections.settings["default"]
-        self._name, self._settings["NAME"] = self._settings["NAME"], self._path
-        connections["default"] = connections.create_connection("default")
+        kept = self._settings if "ENGINE" not in self._where else {}
+        wanted = connections.configure_settings({"default": {**kept, **self._where}})
+        self._use(wanted["default"], None)
 
     def __exit__(self, *error: object) -> None:
         connections["default"].close()
-        self._settings["NAME"] = self._name
-        connections["default"] = self._own
+        self._use(self._settings, self._own)
+
+    @staticmethod
+    def _use(settings: Any, connection: Any) -> None:
+        connections.settings["default"] = settings
+        connections["default"] = connection or connections.create_connection("default")
 
 
 async def db[T](work: Callable[..., T], *arguments: Any, **named: Any) -> T:

@@ -65,3 +65,15 @@ def test_redis_and_a_least_number_are_checked(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("LEASE", "0")
     with pytest.raises(ImproperlyConfigured, match="1 or more"):
         environment.number("LEASE", 30, least=1)
+
+
+def test_a_driver_that_is_not_installed_is_named_with_the_command_that_brings_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(environment, "find_spec", lambda module: None)
+    monkeypatch.setenv("BASE", "postgresql://ada@/dspex")
+    monkeypatch.setenv("REDIS", "redis://127.0.0.1:6379")
+    with pytest.raises(ImproperlyConfigured, match=r"BASE is set, and psycopg .* `make cluster`"):
+        environment.postgresql("BASE")
+    with pytest.raises(ImproperlyConfigured, match="channels-redis is not installed"):
+        environment.redis("REDIS")

@@ -69,7 +69,7 @@ def test_the_public_api_stands_on_the_host() -> None:
     assert imported_by(code) <= {"pipelines", "runner", "dspex"} | sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("lock", ["setup", "", "dev", "bench"])
+@pytest.mark.parametrize("lock", ["setup", "", "cluster", "dev", "bench", "sandbox"])
 def test_locks_name_no_registry(lock: str) -> None:
     name = f"requirements-{lock}.lock" if lock else "requirements.lock"
     assert "://" not in (ROOT / name).read_text()

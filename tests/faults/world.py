@@ -106,9 +106,8 @@ class World:
         )
         self.project = services.personal_project(user=self.user)
         ApprovedHost.objects.create(origin=model.origin, private_network=True)
-        LMProfile.objects.create(
-            project=self.project,
-            name="counting",
+        self.profile(
+            "counting",
             adapter="openai_compatible",
             model="counting",
             base_url=f"{model.origin}/v1",
@@ -118,6 +117,9 @@ class World:
         self._versions: dict[str, PipelineVersion] = {}
         for name, graph in graphs(model.origin).items():
             self.add(name, graph)
+
+    def profile(self, name: str, **fields: Any) -> None:
+        LMProfile.objects.create(project=self.project, name=name, **fields)
 
     def add(self, name: str, graph: Graph) -> None:
         """A pipeline that can be run by this name."""
@@ -245,16 +247,9 @@ def runner(directory: Path, **options: Any) -> Process:
     return Process(directory, "runner", "--no-warm-up", says="executes runs", **options)
 
 
-def web(directory: Path, *arguments: str) -> Process:
+def web(directory: Path, *arguments: str, **options: Any) -> Process:
     return Process(
-        directory,
-        "up",
-        "--port",
-        "0",
-        "--no-warm-up",
-        *arguments,
-        says="DSPex is at",
-        environment={},
+        directory, "up", "--port", "0", "--no-warm-up", *arguments, says="DSPex is at", **options
     )
 
 
