@@ -65,26 +65,37 @@ class World:
 
 
 class Database:
-    """Points every thread's connection at another database: a file, or what these settings say."""
+    """Points every thread's connection at another file."""
 
-    def __init__(self, where: Path | Mapping[str, Any]) -> None:
-        self._where = {"NAME": str(where)} if isinstance(where, Path) else where
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
 
     def __enter__(self) -> None:
         self._own = connections["default"]
         self._settings = connections.settings["default"]
-        kept = self._settings if "ENGINE" not in self._where else {}
-        wanted = connections.configure_settings({"default": {**kept, **self._where}})
-        self._use(wanted["default"], None)
+        self._name, self._settings["NAME"] = self._settings["NAME"], self._path
+        connections["default"] = connections.create_connection("default")
 
     def __exit__(self, *error: object) -> None:
         connections["default"].close()
-        self._use(self._settings, self._own)
+        self._settings["NAME"] = self._name
+        connections["default"] = self._own
 
-    @staticmethod
-    def _use(settings: Any, connection: Any) -> None:
-        connections.settings["default"] = settings
-        connections["default"] = connection or connections.create_connection("default")
+
+class OtherDatabase:
+    """Points this thread's connection, and those that threads make anew, at what these settings say."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._wanted = connections.configure_settings({"default": dict(settings)})["default"]
+
+    def __enter__(self) -> None:
+        self._own = connections["default"], connections.settings["default"]
+        connections.settings["default"] = self._wanted
+        connections["default"] = connections.create_connection("default")
+
+    def __exit__(self, *error: object) -> None:
+        connections["default"].close()
+        connections["default"], connections.settings["default"] = self._own
 
 
 async def db[T](work: Callable[..., T], *arguments: Any, **named: Any) -> T:

@@ -4,6 +4,9 @@ What comes through the channel layer is a hint. Layers may drop messages, so eve
 when they follow on what was sent; otherwise the socket reads the database from there. A reader who is
 slow gets nothing until it has caught up with what is on the way, then what it missed, read in the
 same way: so nothing is queued for it, and nobody waits for it.
+
+Of a run that another process executes the database has the text of up to a second ago; the rest is asked of
+that process, which answers through the same layer (see `runner.live.publisher`).
 """
 
 import asyncio
@@ -14,6 +17,7 @@ from uuid import UUID
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import InMemoryChannelLayer
 
 from pipelines.models import Person
 from pipelines.permissions import NotAllowed
@@ -33,8 +37,9 @@ from runner.consumers.messages import (
 )
 from runner.consumers.presence import Presence
 from runner.consumers.window import Window
-from runner.live import WORKERS, project_group, run_group, user_group
+from runner.live import HERE, RUNNERS, WORKERS, project_group, run_group, user_group
 from runner.live.frames import events_frame, frame, streams_frame
+from runner.models.run import HELD
 
 PROTOCOL = 1
 LOOK_AGAIN = 10.0
@@ -49,14 +54,32 @@ SIGNED_OUT, NO_ACCESS, TOO_SLOW, TOO_MUCH, TOO_LONG = 4401, 4403, 4408, 4429, 10
 
 @dataclass(slots=True)
 class _Watched:
-    """A run on this socket: the last event sent and the last chunk message, None before the first.
+    """A run on this socket: the last event sent, and the last message with chunks, which its runner numbers
+    from 1 in each epoch; None: whichever comes is the next.
 
-    `behind`: something was not sent, and is read again when the reader has caught up.
+    `behind`: something was not sent, and is read again when the reader has caught up. `joining`: the text
+    that its runner has in hand is on the way.
     """
 
     seq: int
+    epoch: int = 0
     number: int | None = None
     behind: bool = False
+    joining: bool = False
+
+    def takes(self, epoch: int, number: int) -> bool:
+        """Whether a message with chunks goes on where the last one ended. The first of an epoch always does:
+        nothing was told before it."""
+        if number == 1:
+            return True
+        follows = self.number is None or (epoch == self.epoch and number == self.number + 1)
+        return follows and not self.joining
+
+    def has_text(self, epoch: int, number: int) -> bool:
+        """Whether all the text was sent that was told before events."""
+        if self.joining:
+            return False
+        return not number or self.number is None or (epoch, number) == (self.epoch, self.number)
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -240,7 +263,9 @@ class LiveConsumer(AsyncWebsocketConsumer):
             return
         if not self.window.is_open:
             watched.behind = True
-        elif message["first"] == watched.seq + 1:
+        elif message["first"] == watched.seq + 1 and watched.has_text(
+            message["epoch"], message["number"]
+        ):
             watched.seq = message["last"]
             await self._push(message["text"])
         else:
@@ -249,16 +274,25 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def live_chunks(self, message: dict[str, Any]) -> None:
         run = UUID(hex=message["run"])
         watched = self.runs.get(run)
-        if watched is None or watched.behind:
+        epoch, number = message["epoch"], message["number"]
+        if watched is None or watched.behind or epoch < watched.epoch:
             return
-        follows = watched.number is None or message["number"] == watched.number + 1
-        watched.number = message["number"]
         if not self.window.is_open:
             watched.behind = True
-        elif follows:
+        elif watched.takes(epoch, number):
+            watched.epoch, watched.number, watched.joining = epoch, number, False
             await self._push(message["text"])
-        else:
+        elif not watched.joining:
             await self._catch_up(run)
+
+    async def live_streams(self, message: dict[str, Any]) -> None:
+        watched = self.runs.get(UUID(hex=message["run"]))
+        if watched is None or watched.behind or not watched.joining:
+            return
+        watched.joining = False
+        watched.epoch, watched.number = message["epoch"], message["number"]
+        for text in message["texts"]:
+            await self._push(text)
 
     async def live_run(self, message: dict[str, Any]) -> None:
         if self.window.is_open:
@@ -312,7 +346,21 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 frame("caught_up", run=str(run), seq=watched.seq, status=found["status"])
             )
             watched.behind = False
+            watched.epoch, watched.number = found["epoch"], None
+            await self._join(run, found["status"])
             return
+
+    async def _join(self, run: UUID, status: str) -> None:
+        """Ask for the text that its runner has in hand, if that is another process."""
+        watched = self.runs[run]
+        watched.joining = (
+            status in HELD
+            and run not in HERE
+            and not isinstance(self.channel_layer, InMemoryChannelLayer)
+        )
+        if watched.joining:
+            asks = {"run": run.hex, "epoch": watched.epoch, "to": self.channel_name}
+            await self.channel_layer.group_send(RUNNERS, {"type": "live.ask", **asks})
 
     async def _push(self, text: str) -> None:
         self.window.count(text)

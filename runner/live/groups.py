@@ -4,6 +4,8 @@ sent, so nobody can name themselves into a group."""
 from uuid import UUID
 
 WORKERS = "workers"
+RUNNERS = "runners"
+"""Those who execute runs, asked for the text of a stream that is on its way."""
 
 
 def run_group(run: UUID) -> str:

@@ -22,7 +22,7 @@ from tests.faults.world import Process, World, forget_connections, runner, web
 from tests.graphs import chain
 from tests.integration.cluster.watching import Watching
 from tests.protocol.test_runner_up import Browser, session_of
-from tests.runner_world import Database
+from tests.runner_world import OtherDatabase
 from tests.servers import Postgres, Redis
 
 WORDS = " ".join(f"w{number}" for number in range(300))
@@ -90,7 +90,7 @@ class Cluster:
             wanted = environment.postgresql("DSPEX_DATABASE_URL")
             assert wanted is not None
             patch.setattr(settings, "SECRET_KEY", SECRET)
-            with Database(wanted):
+            with OtherDatabase(wanted):
                 yield
 
     def said(self) -> str:

@@ -23,3 +23,16 @@ def test_every_kind_of_run_ends_and_a_page_hears_all_of_it(inside: Cluster) -> N
     assert page.ended().text() == WORDS
     assert (page.watcher.gaps, page.asked) == (0, 1)
     assert not world.recorded_twice()
+
+
+def test_a_killed_runner_loses_nothing_of_a_stream_that_goes_on(inside: Cluster) -> None:
+    world = inside.world
+    story = world.run("story", "killed")
+    page = inside.watch(story)
+    runner = inside.runner("one")
+    world.wait("text", lambda: len(page.text()) > 100)
+    runner.kill()
+    inside.runner("two")
+    world.ended(story)
+    assert page.ended().text() == WORDS
+    assert (page.watcher.gaps, page.asked) == (0, 1)
