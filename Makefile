@@ -47,7 +47,7 @@ sandbox: $(RUN) ## Bring Deno and Pyodide (110 MB), in which DSPy's modules may 
 	@$(PYTHON) manage.py install_sandbox
 
 cluster: $(UV) ## Bring what PostgreSQL and Redis need (20 MB), for several machines
-	@test -e $(CLUSTER) || touch $(CLUSTER)
+	@touch $(CLUSTER)
 	@$(MAKE) --no-print-directory setup
 
 test: check test-fast test-protocol test-integration test-browser ## Check everything, then run every test

@@ -10,14 +10,15 @@ that process, which answers through the same layer (see `runner.live.publisher`)
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import InMemoryChannelLayer
+from django.db import DatabaseError
 
 from pipelines.models import Person
 from pipelines.permissions import NotAllowed
@@ -36,9 +37,10 @@ from runner.consumers.messages import (
     read_message,
 )
 from runner.consumers.presence import Presence
+from runner.consumers.watched import Watched
 from runner.consumers.window import Window
 from runner.live import HERE, RUNNERS, WORKERS, project_group, run_group, user_group
-from runner.live.frames import events_frame, frame, streams_frame
+from runner.live.frames import batches, events_frame, frame, streams_frame
 from runner.models.run import HELD
 
 PROTOCOL = 1
@@ -46,40 +48,11 @@ LOOK_AGAIN = 10.0
 """Seconds between looks at whether the person may still see what is subscribed; also the heartbeat."""
 PATIENCE = 40.0
 """Seconds until a reader that sends no mark back is let go."""
-FRAME = 128 * 1024
+ANSWERED = 2.0
+"""Seconds until a runner that was asked for text, and has not sent it, is asked again."""
 
 # Close codes, as docs/reference/live.md lists them.
 SIGNED_OUT, NO_ACCESS, TOO_SLOW, TOO_MUCH, TOO_LONG = 4401, 4403, 4408, 4429, 1009
-
-
-@dataclass(slots=True)
-class _Watched:
-    """A run on this socket: the last event sent, and the last message with chunks, which its runner numbers
-    from 1 in each epoch; None: whichever comes is the next.
-
-    `behind`: something was not sent, and is read again when the reader has caught up. `joining`: the text
-    that its runner has in hand is on the way.
-    """
-
-    seq: int
-    epoch: int = 0
-    number: int | None = None
-    behind: bool = False
-    joining: bool = False
-
-    def takes(self, epoch: int, number: int) -> bool:
-        """Whether a message with chunks goes on where the last one ended. The first of an epoch always does:
-        nothing was told before it."""
-        if number == 1:
-            return True
-        follows = self.number is None or (epoch == self.epoch and number == self.number + 1)
-        return follows and not self.joining
-
-    def has_text(self, epoch: int, number: int) -> bool:
-        """Whether all the text was sent that was told before events."""
-        if self.joining:
-            return False
-        return not number or self.number is None or (epoch, number) == (self.epoch, self.number)
 
 
 class LiveConsumer(AsyncWebsocketConsumer):
@@ -88,7 +61,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.user = cast(Person, self.scope["user"])
         self.user_id = self.user.pk or 0
-        self.runs: dict[UUID, _Watched] = {}
+        self.runs: dict[UUID, Watched] = {}
         self.projects: set[UUID] = set()
         self.presence = Presence(self.channel_layer, self.channel_name)
         self.behind: set[UUID] = set()
@@ -169,7 +142,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if await database_sync_to_async(access.find_run)(self.user, run) is None:
             await self._not_found(run=str(run))
         elif run in self.runs or await self._has_room():
-            self.runs[run] = _Watched(after_seq)
+            self.runs[run] = Watched(after_seq)
             # First listen, then read: what happens in between comes twice and is dropped by its number.
             await self.channel_layer.group_add(run_group(run), self.channel_name)
             await self._catch_up(run)
@@ -280,16 +253,16 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if not self.window.is_open:
             watched.behind = True
         elif watched.takes(epoch, number):
-            watched.epoch, watched.number, watched.joining = epoch, number, False
+            watched.epoch, watched.number, watched.joining = epoch, number, None
             await self._push(message["text"])
-        elif not watched.joining:
+        elif watched.joining is None or self.loop.time() > watched.joining:
             await self._catch_up(run)
 
     async def live_streams(self, message: dict[str, Any]) -> None:
         watched = self.runs.get(UUID(hex=message["run"]))
-        if watched is None or watched.behind or not watched.joining:
+        if watched is None or watched.behind or watched.joining is None:
             return
-        watched.joining = False
+        watched.joining = None
         watched.epoch, watched.number = message["epoch"], message["number"]
         for text in message["texts"]:
             await self._push(text)
@@ -328,6 +301,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
         """Send what happened since, and the streams. Ends early when the reader is too slow."""
         watched = self.runs[run]
         watched.behind = True
+        try:
+            await self._read(run, watched)
+        except BaseException:
+            watched.behind = False
+            raise
+
+    async def _read(self, run: UUID, watched: Watched) -> None:
         while self.window.is_open:
             read = database_sync_to_async(access.read_since)
             found = await read(self.user, run, watched.seq)
@@ -337,7 +317,7 @@ class LiveConsumer(AsyncWebsocketConsumer):
             # Text first: who leaves in between asks from the event before, and gets it again.
             for stream in found["streams"]:
                 await self._push(streams_frame(run, [stream]))
-            for events in _batches(found["events"]):
+            for events in batches(found["events"]):
                 await self._push(events_frame(run, events))
             watched.seq = found["seq"]
             if found["more"]:
@@ -346,21 +326,18 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 frame("caught_up", run=str(run), seq=watched.seq, status=found["status"])
             )
             watched.behind = False
-            watched.epoch, watched.number = found["epoch"], None
-            await self._join(run, found["status"])
+            watched.epoch, watched.number, watched.joining = found["epoch"], None, None
+            if found["status"] in HELD and run not in HERE:
+                await self._join(run, watched)
             return
 
-    async def _join(self, run: UUID, status: str) -> None:
-        """Ask for the text that its runner has in hand, if that is another process."""
-        watched = self.runs[run]
-        watched.joining = (
-            status in HELD
-            and run not in HERE
-            and not isinstance(self.channel_layer, InMemoryChannelLayer)
-        )
-        if watched.joining:
+    async def _join(self, run: UUID, watched: Watched) -> None:
+        """Ask the process that executes the run for the text that it has in hand."""
+        if not isinstance(self.channel_layer, InMemoryChannelLayer):
+            watched.joining = self.loop.time() + ANSWERED
             asks = {"run": run.hex, "epoch": watched.epoch, "to": self.channel_name}
-            await self.channel_layer.group_send(RUNNERS, {"type": "live.ask", **asks})
+            with suppress(Exception):  # the layer is away, and with it what would come
+                await self.channel_layer.group_send(RUNNERS, {"type": "live.ask", **asks})
 
     async def _push(self, text: str) -> None:
         self.window.count(text)
@@ -386,9 +363,13 @@ class LiveConsumer(AsyncWebsocketConsumer):
                 await self.close(TOO_SLOW)
                 return
             await self._mark()
-            if not await self._check_access():
-                return
-            await self.presence.say_again(self.user)
+            try:
+                if not await self._check_access():
+                    return
+            except DatabaseError:
+                continue  # nobody can be asked; the next beat may find it back
+            with suppress(Exception):  # the layer is away, and with it who would hear
+                await self.presence.say_again(self.user)
 
     async def _still_signed_in(self) -> bool:
         self.user = await access.current_user(self.scope)
@@ -413,17 +394,3 @@ class LiveConsumer(AsyncWebsocketConsumer):
         yield from map(project_group, self.projects)
         if self.workers:
             yield WORKERS
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """In frames that a browser takes in one go."""
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        if batch and size + len(text) > FRAME:
-            yield batch
-            batch, size = [], 0
-        batch.append(text)
-        size += len(text)
-    if batch:
-        yield batch

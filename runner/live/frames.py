@@ -3,13 +3,16 @@
 Frames are JSON text that is made once and sent as it is to everybody who watches.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from runner.engine.events import EventType
+
+FRAME = 128 * 1024
+"""Characters of events in one frame."""
 
 encode = msgspec.json.Encoder().encode
 # Prompts and answers of LM calls are long, and the answer's text has been streamed: they are had from
@@ -67,3 +70,17 @@ def streams_frame(run: UUID, streams: Iterable[Mapping[str, Any]]) -> str:
 
 def frame(type_: str, /, **parts: Any) -> str:
     return encode({"type": type_, **parts}).decode()
+
+
+def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    """In frames that a browser takes in one go."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and size + len(text) > FRAME:
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch

@@ -36,3 +36,15 @@ def test_a_killed_runner_loses_nothing_of_a_stream_that_goes_on(inside: Cluster)
     world.ended(story)
     assert page.ended().text() == WORDS
     assert (page.watcher.gaps, page.asked) == (0, 1)
+
+
+def test_pages_hear_the_end_when_redis_was_away(inside: Cluster) -> None:
+    world = inside.world
+    story = world.run("story", "redis")
+    page = inside.watch(story)
+    inside.runner("three")
+    world.wait("text", lambda: len(page.text()) > 100)
+    inside.redis.kill()
+    world.ended(story)
+    inside.redis.start()
+    assert page.ended().text() == WORDS
