@@ -20,7 +20,6 @@ import { isPart, Parts } from "./parts";
 import { handedOver, HistoryPanel, restore, titleOf, type PastRef } from "./past";
 import { showProblems } from "./problems";
 import { missingInput, RunButton, sayMissing } from "./runbutton";
-import { began, ended } from "./runstates";
 import { Saved } from "./saved";
 import { SaveStateText } from "./savestate";
 import {
@@ -133,14 +132,7 @@ class Editor {
       void this.catchUp();
       void this.inspector.lookAgain();
     });
-    const nodes = () => this.shown().nodes;
-    new RunButton(
-      () => began(this.canvas, nodes()),
-      (status) => {
-        ended(this.canvas, nodes(), status);
-        this.inspector.ran();
-      },
-    ).start();
+    new RunButton(() => this.inspector.ran()).start();
     if ("live" in this.page.dataset) this.company.join(this.page.dataset.pipeline ?? "");
     const restored = handedOver(this.page.dataset.pipeline ?? "");
     if (restored) this.restored(restored.id, restored.title);

@@ -1,5 +1,5 @@
-/** The top bar's Run, which is Stop while a run that was started here goes on. It follows the panel's
- * <run-live>, whoever put it there. */
+/** The top bar's Run, which is Stop while a run of one's own goes on. It follows the panel's <run-live>,
+ * whoever put it there; beside what somebody else runs it stays Run. */
 
 import { elapsed } from "../canvas/figures";
 import { toast } from "../site/toasts";
@@ -12,16 +12,15 @@ export class RunButton {
   private readonly run = document.getElementById("run") as HTMLButtonElement | null;
   private readonly stop = document.getElementById("stop") as HTMLButtonElement | null;
   private readonly split = document.getElementById("run-buttons");
+  private followed = "";
   private shown = "";
   private since = 0;
   /** It waits for a person: nothing runs whose time could be shown. */
   private rests = false;
   private ticking: ReturnType<typeof setInterval> | undefined;
 
-  constructor(
-    private readonly began: () => void,
-    private readonly ended: (status: string) => void,
-  ) {}
+  /** `ended` is told when a run that the panel followed has ended, or is followed no more. */
+  constructor(private readonly ended: () => void) {}
 
   start(): void {
     const panel = document.getElementById("run-panel");
@@ -42,10 +41,15 @@ export class RunButton {
   }
 
   private follow(live: HTMLElement | null): void {
+    const followed = live?.dataset.run ?? "";
+    if (this.followed && followed !== this.followed) this.ended();
+    this.followed = followed;
+    this.show(live && !("by" in live.dataset) ? live : null);
+  }
+
+  private show(live: HTMLElement | null): void {
     const run = live?.dataset.run ?? "";
     if (run === this.shown) return;
-    if (run) this.began();
-    else this.ended(document.querySelector<HTMLElement>("#run-panel run-live")?.dataset.ended ?? "");
     this.shown = run;
     this.rests = false;
     clearInterval(this.ticking);

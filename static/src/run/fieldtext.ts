@@ -1,7 +1,11 @@
 /** The text of one field of one LM call, as it comes: in pieces, some of them twice. */
 
+/** Characters of the end that are kept: as many as a node of the canvas keeps. */
+const TAIL = 4_000;
+
 export class FieldText {
   length = 0;
+  tail = "";
   private waiting = "";
 
   /** False when what comes before this piece is missing. */
@@ -9,6 +13,8 @@ export class FieldText {
     if (offset > this.length) return false;
     const fresh = text.slice(this.length - offset);
     this.waiting += fresh;
+    this.tail += fresh;
+    if (this.tail.length > 2 * TAIL) this.tail = this.tail.slice(-TAIL);
     this.length += fresh.length;
     return true;
   }

@@ -9,6 +9,11 @@ export class Going {
     else this.steps.set(node, new Set([path]));
   }
 
+  /** The steps of the node that go on, the one that began first before the others. */
+  of(node: string): string[] {
+    return [...(this.steps.get(node) ?? [])];
+  }
+
   /** Whether the node still runs for other items when this step has ended. */
   end(node: string, path: string): boolean {
     const paths = this.steps.get(node);

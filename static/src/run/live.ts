@@ -4,15 +4,16 @@
 
 import * as figures from "../canvas/figures";
 import type { PipelineCanvas } from "../canvas/element";
-import type { StepPatch } from "../canvas/types";
+import type { GraphNode, StepPatch } from "../canvas/types";
 import { csrfToken } from "../site/requests";
 import { toast } from "../site/toasts";
 import { RunFeed } from "./feed";
 import { EndOf, Follow } from "./follow";
 import { Going } from "./going";
+import { given, NodeTexts, reached, waiting } from "./nodestates";
 import { said, word } from "./looks";
 import { FINAL, type Chunk, type RunEvent, type StreamKey, type StreamText } from "./messages";
-import { Row } from "./row";
+import { type Line, Row } from "./row";
 import { Results, Summary, type Outline } from "./summary";
 
 /** Milliseconds between two paints; more where painting takes long, so that it takes a quarter of the
@@ -45,13 +46,16 @@ export class RunLive extends HTMLElement {
   /** LM calls of a step, and how many of them were answered from the cache. */
   private readonly calls = new Map<string, { all: number; hits: number }>();
   private readonly list = said("ol", "run-steps");
-  private readonly begun = new Set<string>();
   private readonly touched = new Set<Row>();
+  /** Nodes whose text may be another than the one that the canvas shows. */
+  private readonly turned = new Set<string>();
   private outline: Outline = { titles: {}, order: [], steps: [], outputs: [] };
   private summary: Summary | null = null;
   private results: Results | null = null;
   private patches: Record<string, StepPatch> = {};
   private readonly going = new Going();
+  private readonly texts = new NodeTexts(this.rows, this.going);
+  private epoch = 1;
   private due = -Infinity;
   private painting: ReturnType<typeof setTimeout> | undefined;
   private telling: ReturnType<typeof setTimeout> | undefined;
@@ -72,7 +76,10 @@ export class RunLive extends HTMLElement {
     const outline = document.getElementById(this.dataset.outline ?? "")?.textContent;
     if (outline) this.outline = JSON.parse(outline) as Outline;
     this.draw();
-    if (this.inPanel) this.canvas?.clearStatus();
+    if (this.inPanel) {
+      this.canvas?.clearStatus();
+      this.canvas?.status(waiting(this.nodes, this.outline.part));
+    }
     this.feed = new RunFeed(this.dataset.run ?? "", this.dataset.sinceUrl ?? "", {
       event: (event) => this.take(event),
       chunk: (chunk) => this.chunk(chunk),
@@ -127,11 +134,17 @@ export class RunLive extends HTMLElement {
     return document.querySelector<PipelineCanvas>(CANVAS);
   }
 
+  private get nodes(): GraphNode[] {
+    return this.canvas?.graph.nodes ?? [];
+  }
+
   // What comes in
 
   private take(event: RunEvent): void {
     if (event.type === "run_started") {
       this.dataset.started ??= String(event.at);
+      if (typeof event.data.epoch === "number") this.epoch = event.data.epoch;
+      if (event.data.inputs) Object.assign(this.patches, given(this.nodes, event.data.inputs, this.outline.part));
       this.status("running");
     } else if (event.type === "run_finished") this.finished(event.data);
     else if (event.step) this.stepEvent(event);
@@ -153,16 +166,14 @@ export class RunLive extends HTMLElement {
   private stepEvent(event: RunEvent): void {
     const row = this.row(event.step);
     const { data } = event;
+    this.turned.add(node(event.step));
     switch (event.type) {
       case "step_started": {
         this.calls.delete(event.step);
-        row?.start(event.at, this.stopping(event.step));
-        // Of a first start nothing is wiped away: its first words may have come before this.
-        const again = this.begun.has(event.step) ? { text: "" } : {};
-        this.begun.add(event.step);
+        row?.start(event.at, this.stopping(event.step), this.epoch);
         this.going.begin(node(event.step), event.step);
         const seconds = age(event.at);
-        this.patch(event.step, { status: "running", seconds, tokens: null, cost: null, ...again });
+        this.patch(event.step, { status: "running", seconds, tokens: null, cost: null });
         break;
       }
       case "step_waiting":
@@ -184,11 +195,9 @@ export class RunLive extends HTMLElement {
         break;
       case "retract":
         row?.retract(event.attempt, Number(data.call), "Not part of the result");
-        this.patch(event.step, { text: "" });
         break;
       case "attempt_failed":
         row?.attemptFailed(event.attempt);
-        this.patch(event.step, { text: "" });
         break;
       case "step_succeeded":
       case "step_failed":
@@ -257,6 +266,7 @@ export class RunLive extends HTMLElement {
     const outputs = (event.data.outputs ?? {}) as Record<string, unknown>;
     if (origin) row?.taken(...this.origin(origin));
     row?.end(status, event.at, seconds, failure?.message ?? String(event.data.cause ?? ""), outputs);
+    this.texts.ended(node(event.step), event.step);
     if (this.going.end(node(event.step), event.step)) return; // the node goes on with other items
     this.patch(event.step, {
       status: status as NonNullable<StepPatch["status"]>,
@@ -282,6 +292,7 @@ export class RunLive extends HTMLElement {
     line.replayed ||= replayed;
     const whole = line.text.add(offset, text);
     this.touched.add(row);
+    this.turned.add(node(key.step));
     this.paintSoon();
     return whole;
   }
@@ -291,11 +302,10 @@ export class RunLive extends HTMLElement {
     if (!row && this.rows.size < ROWS) {
       const rank = this.outline.order.indexOf(node(path.split("/")[0] ?? path));
       row = new Row(this.titleOf(path), rank < 0 ? this.outline.order.length : rank);
-      const { rank: own } = row;
-      const next = [...this.rows.values()].filter((each) => each.rank > own);
-      const first = next.sort((one, other) => one.rank - other.rank)[0];
+      const own: Place = [path, row];
+      const next = [...this.rows].filter((each) => inOrder(own, each) < 0).sort(inOrder)[0];
       this.rows.set(path, row);
-      this.list.insertBefore(row.item, first?.item ?? null);
+      this.list.insertBefore(row.item, next?.[1].item ?? null);
     }
     return row ?? null;
   }
@@ -316,9 +326,11 @@ export class RunLive extends HTMLElement {
     // What was read while the run ended may be older than its last event.
     if (status === this.state || FINAL.has(this.state)) return;
     this.state = status;
+    if (status === "succeeded") Object.assign(this.patches, reached(this.nodes, this.outline.part));
     if (FINAL.has(status)) this.dataset.ended = status;
     this.changedSoon();
     this.tell();
+    this.paintSoon();
   }
 
   // What goes out
@@ -332,23 +344,35 @@ export class RunLive extends HTMLElement {
 
   private paint(): void {
     const begin = performance.now();
-    const { canvas } = this;
     const now = Date.now() / 1_000;
-    if (this.inPanel) canvas?.status(this.patches);
-    this.patches = {};
-    for (const row of this.touched) {
-      for (const line of row.lines) {
-        const fresh = line.paint(now);
-        if (fresh && line.key && this.inPanel) canvas?.chunk(node(line.key.step), line.key.field, fresh);
-      }
-    }
+    const fresh = new Map<Line, string>();
+    for (const line of [...this.touched].flatMap((row) => row.lines)) fresh.set(line, line.paint(now));
     this.touched.clear();
+    if (this.inPanel) this.paintNodes(fresh);
     this.summary?.list(this.rows);
     this.summary?.status(this.state);
     // Hidden by the step that somebody reads it must not scroll what that shows.
     if (this.checkVisibility()) this.follow?.grew(); // reads the layout, which is most of the cost
     const end = performance.now();
     this.due = Math.max(begin + PAINT, end + (SHARE - 1) * (end - begin));
+  }
+
+  /** What is new goes to the canvas: states, and the text of each node. */
+  private paintNodes(fresh: Map<Line, string>): void {
+    const { canvas, patches } = this;
+    const more: [string, string, string][] = [];
+    for (const id of this.turned) {
+      const { line, follows } = this.texts.next(id);
+      const field = line?.key?.field ?? null;
+      const text = line && fresh.get(line);
+      if (!follows) patches[id] = { ...patches[id], field, text: line?.text.tail ?? "" };
+      else if (field && text) more.push([id, field, text]);
+    }
+    this.turned.clear();
+    this.patches = {};
+    canvas?.status(patches);
+    for (const [id, field, text] of more) canvas?.chunk(id, field, text);
+    if (FINAL.has(this.state)) canvas?.endStatus();
   }
 
   private tick(): void {
@@ -380,6 +404,14 @@ export class RunLive extends HTMLElement {
     const place = this.querySelector("[data-part=connection]");
     if (place && place.textContent !== word) place.textContent = word;
   }
+}
+
+type Place = [path: string, row: Row];
+const { compare } = new Intl.Collator("en", { numeric: true });
+
+/** As the graph is read, and items by their number, whichever began first. */
+function inOrder([path, one]: Place, [otherPath, other]: Place): number {
+  return one.rank - other.rank || compare(path, otherPath);
 }
 
 /** Finished text settles to one line; a click shows all of it. */

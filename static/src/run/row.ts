@@ -52,6 +52,11 @@ export class Line {
     return this.item.hasAttribute("data-live");
   }
 
+  /** It is no part of the result. */
+  get partial(): boolean {
+    return "partial" in this.item.dataset;
+  }
+
   /** Appends what has come since the last paint, and says it. */
   paint(now: number): string {
     const fresh = this.text.take();
@@ -113,6 +118,7 @@ export class Line {
 
   part(why: string): void {
     this.live = false;
+    this.figures = "";
     this.item.dataset.partial = "";
     this.item.title = why;
   }
@@ -137,9 +143,15 @@ export class Row {
     this.set("running");
   }
 
-  /** It begins; `stops` is what ends it, as long as it goes on. */
-  start(at: number, stops: Node[] = []): void {
+  /** What is written, or was last. */
+  get writes(): Line | null {
+    return this.lines.findLast((line) => line.key && line.text.length && !line.partial) ?? null;
+  }
+
+  /** It begins, with the runner of this epoch; `stops` is what ends it, as long as it goes on. */
+  start(at: number, stops: Node[] = [], epoch = 0): void {
     this.startedAt = at;
+    this.outdate(epoch);
     this.set("running");
     this.stops.replaceChildren(...stops);
     if (stops.length) this.item.append(this.stops);
@@ -155,7 +167,7 @@ export class Row {
     this.item.dataset.status = status;
     for (const line of this.lines) {
       const done = line.closed && status === "running";
-      if (!done && !("partial" in line.item.dataset)) line.status = status;
+      if (!done && !line.partial) line.status = status;
     }
   }
 
@@ -201,7 +213,7 @@ export class Row {
   field(key: StreamKey): Line {
     const known = this.lines.find((line) => line.key && same(line.key, key));
     const line = known ?? this.fresh(key);
-    if (!line.live && this.status === "running" && !("partial" in line.item.dataset)) {
+    if (!line.live && this.status === "running" && !line.partial) {
       for (const other of this.lines) if (other.live) other.close();
       line.live = true;
     }
@@ -221,11 +233,7 @@ export class Row {
   }
 
   private fresh(key: StreamKey): Line {
-    for (const line of this.lines) {
-      if (line.key && line.key.epoch < key.epoch) {
-        this.partial(line, "From before the run was resumed");
-      }
-    }
+    this.outdate(key.epoch);
     const line = this.lines.find((each) => !each.key) ?? this.add();
     line.key = key;
     line.field = key.field;
@@ -233,8 +241,14 @@ export class Row {
     return line;
   }
 
+  private outdate(epoch: number): void {
+    for (const line of this.lines) {
+      if (line.key?.epoch && line.key.epoch < epoch) this.partial(line, "From before the run was resumed");
+    }
+  }
+
   private named(name: string): Line {
-    const whole = this.lines.filter((line) => !("partial" in line.item.dataset));
+    const whole = this.lines.filter((line) => !line.partial);
     const line = whole.findLast((each) => each.key?.field === name) ?? whole.find((each) => !each.key) ?? this.add();
     line.key ??= { epoch: 0, step: "", attempt: 0, call: 0, field: name };
     line.field = name;

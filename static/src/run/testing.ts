@@ -1,6 +1,6 @@
 /** As much of a document as the lines of a run need, for tests in Node. */
 
-class FakeElement {
+export class FakeElement {
   className = "";
   title = "";
   hidden = false;
@@ -10,7 +10,7 @@ class FakeElement {
   private parent: FakeElement | null = null;
   private readonly attributes = new Map<string, string>();
 
-  constructor(readonly tagName: string) {}
+  constructor(readonly tagName = "") {}
 
   get textContent(): string {
     return this.childNodes.map((each) => (typeof each === "string" ? each : each.textContent)).join("");
@@ -29,6 +29,22 @@ class FakeElement {
       if (typeof node !== "string") node.parent = this;
       this.childNodes.push(node);
     }
+  }
+  insertBefore(node: FakeElement, next: FakeElement | null): void {
+    node.parent = this;
+    this.childNodes.splice(next ? this.childNodes.indexOf(next) : this.childNodes.length, 0, node);
+  }
+  after(): void {}
+  closest(): null {
+    return null;
+  }
+  querySelector(): null {
+    return null;
+  }
+  addEventListener(): void {}
+  dispatchEvent(): void {}
+  checkVisibility(): boolean {
+    return false;
   }
   replaceChildren(...nodes: (FakeElement | string)[]): void {
     this.childNodes = [];
@@ -53,12 +69,14 @@ class FakeElement {
   }
 }
 
-export function fakeDocument(): void {
+export function fakeDocument(found: Record<string, unknown> = {}): void {
   const document = {
     createElement: (name: string) => new FakeElement(name),
     createElementNS: (_: string, name: string) => new FakeElement(name),
     createTextNode: (text: string) => text,
-    querySelector: () => null,
+    getElementById: (id: string) => found[id] ?? null,
+    querySelector: (selector: string) => found[selector] ?? null,
+    querySelectorAll: () => [],
   };
   Object.assign(globalThis, { document });
 }

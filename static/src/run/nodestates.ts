@@ -1,0 +1,67 @@
+/** What the canvas shows of a run beside what its steps tell: before it has told anything every node waits
+ * and what it was given is there; in the end its outputs are too.
+ *
+ * Whatever is shown follows from what the run has told, never from when the page heard it: who comes in the
+ * middle sees what those see who were there all the time. */
+
+import type { GraphNode, StepPatch } from "../canvas/types";
+import type { Going } from "./going";
+import type { Line, Row } from "./row";
+
+type Node = Pick<GraphNode, "id" | "kind" | "parent">;
+type Patches = Record<string, StepPatch>;
+
+/** `part` are the nodes that take part, where not all do. */
+export function waiting(nodes: Node[], part?: string[] | null): Patches {
+  const of = (node: Node) => ({ status: isOuter(node, "input") ? "succeeded" : "queued" }) as const;
+  return Object.fromEntries(taking(nodes, part).map((node) => [node.id, of(node)]));
+}
+
+/** What the run was given; a large value is told of without its text. */
+export function given(nodes: Node[], inputs: unknown, part?: string[] | null): Patches {
+  const values = Object.values((inputs ?? {}) as Record<string, unknown>).filter((each) => each !== null);
+  const length = values.map((each) => (typeof each === "string" ? each : JSON.stringify(each)).length);
+  const count = length.reduce((sum, each) => sum + each, 0);
+  const note = count ? `${count.toLocaleString("en-GB")} ${count === 1 ? "character" : "characters"}` : null;
+  const asked = taking(nodes, part).filter((node) => isOuter(node, "input"));
+  return Object.fromEntries(asked.map(({ id }) => [id, { note }]));
+}
+
+export function reached(nodes: Node[], part?: string[] | null): Patches {
+  const outputs = taking(nodes, part).filter((node) => isOuter(node, "output"));
+  return Object.fromEntries(outputs.map(({ id }) => [id, { status: "succeeded" }]));
+}
+
+function taking(nodes: Node[], part?: string[] | null): Node[] {
+  return part ? nodes.filter(({ id }) => part.includes(id)) : nodes;
+}
+
+function isOuter(node: Node, kind: "input" | "output"): boolean {
+  return node.kind === kind && !node.parent;
+}
+
+/** Which text a node shows: that of its first step that goes on and writes, else of the one that ended last. */
+export class NodeTexts {
+  private readonly last = new Map<string, string>();
+  private readonly shown = new Map<string, Line | null>();
+
+  constructor(
+    private readonly rows: ReadonlyMap<string, Pick<Row, "writes">>,
+    private readonly going: Going,
+  ) {}
+
+  ended(node: string, path: string): void {
+    this.last.set(node, path);
+  }
+
+  /** The line to show, and whether it goes on with what was shown before. */
+  next(node: string): { line: Line | null; follows: boolean } {
+    const going = this.going.of(node);
+    const paths = going.length ? going : [this.last.get(node) ?? ""];
+    const lines = paths.map((path) => this.rows.get(path)?.writes ?? null);
+    const line = lines.find((each) => each) ?? null;
+    const follows = (this.shown.get(node) ?? null) === line;
+    this.shown.set(node, line);
+    return { line, follows };
+  }
+}
