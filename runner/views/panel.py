@@ -3,13 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -21,14 +25,20 @@ from pipelines.permissions import Action, can, get_or_404
 from pipelines.views.canvas_graph import title_of
 from pipelines.views.requests import body_json, person
 from runner.engine.errors import RunnerError
+from runner.engine.events import RunStatus
 from runner.host import InvalidPipeline
-from runner.models import PinnedOutput, Run
+from runner.models import FINAL, PinnedOutput, Run
 from runner.services import pins_of, read_partial, start_run
 from runner.views import figures
 from runner.views.outline import live_outline, outline_of
 from runner.views.part_words import nodes_in, result_ports
 
 PREFIX = "input-"
+LISTED = 20
+"""Runs that go on at once and are told of."""
+JUST = 10
+"""Seconds from a run's beginning in which a page hears of it, though it has ended."""
+_GOING_ON = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.CANCELLING)
 PREFILLED = 20_000
 """Characters of an earlier input that are offered again."""
 
@@ -61,9 +71,41 @@ def panel(request: HttpRequest, pk: UUID) -> HttpResponse:
         "may_run": can(user, Action.RUN, pipeline) and not pipeline.archived,
         "pins": _pins(pipeline, user),
     }
-    if last and (not last.is_final or last.created_at > pipeline.updated_at):
-        context |= followed(last)  # what goes on, or what the draft as it stands has given
+    # What goes on, or what the draft as it stands has given; else what others run now.
+    relevant = last and (not last.is_final or last.created_at > pipeline.updated_at)
+    if shown := last if relevant else _going_on(pipeline).first():
+        context |= followed(shown, user)
     return render(request, "runner/panel.html", context)
+
+
+@require_safe
+@never_cache
+def going(request: HttpRequest, pk: UUID) -> JsonResponse:
+    """The runs of the pipeline that go on now or have just ended, whoever began them, the newest first."""
+    pipeline, user = _pipeline(request, pk, Action.VIEW), person(request)
+    since = timezone.now() - timedelta(seconds=JUST)
+    ended = Run.objects.filter(pipeline=pipeline, status__in=FINAL, created_at__gt=since)
+    found = [*_going_on(pipeline)[:LISTED], *ended.select_related("author")[:LISTED]]
+    runs = [
+        {
+            "run": str(run.pk),
+            "by": _name(run.author),
+            "mine": run.author_id == user.pk,
+            "ended": run.is_final,
+        }
+        for run in sorted(found, key=lambda run: run.created_at, reverse=True)
+    ]
+    return JsonResponse({"runs": runs})
+
+
+@require_safe
+@never_cache
+def follow(request: HttpRequest, pk: UUID, run: UUID) -> HttpResponse:
+    """The panel's part that follows this run of the pipeline."""
+    pipeline, user = _pipeline(request, pk, Action.VIEW), person(request)
+    found = Run.objects.filter(pipeline=pipeline).select_related("version", "pipeline", "author")
+    shown = get_or_404(user, Action.VIEW, found, pk=run)
+    return render(request, "runner/panel.html#started", followed(shown, user))
 
 
 @require_POST
@@ -87,7 +129,7 @@ def start(request: HttpRequest, pk: UUID) -> HttpResponse:
     url = reverse("runner:run", args=[run.pk])
     if as_json:
         return JsonResponse({"run": str(run.pk), "url": url}, status=201)
-    return render(request, "runner/panel.html#started", followed(run))
+    return render(request, "runner/panel.html#started", followed(run, person(request)))
 
 
 def _pins(pipeline: Pipeline, user: Person) -> list[tuple[str, str]]:
@@ -98,9 +140,22 @@ def _pins(pipeline: Pipeline, user: Person) -> list[tuple[str, str]]:
     return [(node, title_of(nodes[node])) for node in pinned if node in nodes]
 
 
-def followed(run: Run) -> dict[str, Any]:
+def _going_on(pipeline: Pipeline) -> QuerySet[Run]:
+    """What is executed, or is about to be. What waits for a person may do so for days."""
+    runs = Run.objects.filter(pipeline=pipeline, status__in=_GOING_ON)
+    return runs.select_related("version", "pipeline", "author").order_by("-created_at")
+
+
+def _name(author: User | None) -> str:
+    return (author.get_full_name() or author.get_username()) if author else "Somebody"
+
+
+def followed(run: Run, user: Person) -> dict[str, Any]:
+    """What the panel's part that follows a run shows; `by` names who runs it, unless the user does."""
     return {
         "run": run,
+        "by": "" if run.author_id == user.pk else _name(run.author),
+        "may_run": can(user, Action.RUN, run),
         "short": figures.short_id(run.pk),
         "outline": live_outline(outline_of(run.version), nodes_in(run), result_ports(run)),
         "outline_id": f"outline-{run.pk}",

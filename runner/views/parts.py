@@ -57,7 +57,7 @@ def step_inputs(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
         if request.method == "POST":
             edited = _edited(known, request)
             run = start_run(user=user, pipeline=pipeline, inputs={}, part=wish, edited=edited)
-            return render(request, "runner/step_inputs.html#begun", followed(run))
+            return render(request, "runner/step_inputs.html#begun", followed(run, user))
     except (GraphError, PipelinesError, RunnerError) as error:
         said = messages_of(error)
     fields = [_field(each, request) for each in known]

@@ -94,18 +94,41 @@ def test_a_reload_in_mid_run_misses_nothing(page: Page, context: BrowserContext)
     assert len(frames.seqs[-1]) == len(recorded(context, run)["events"])
 
 
-def test_the_editor_takes_its_run_up_again_after_a_reload(
+NODES = """() => [...document.querySelectorAll("pipeline-canvas [data-node]")].map((node) => [
+  node.dataset.node,
+  node.dataset.st,
+  node.dataset.st === "running" || node.querySelector("footer").textContent,
+])"""
+
+
+def test_a_tab_shows_what_another_runs_and_a_reload_changes_nothing(
     page: Page, context: BrowserContext
 ) -> None:
-    page.goto(writer(context, **LONG))
+    page.goto(imported(context, chapters()))
+    other = context.new_page()
+    wrong = watch(other)
+    other.goto(page.url)
+    other.locator("#tab-problems").click()
     start(page, question="Tell a story about a cat")
-    is_writing(page)
+    is_writing(page, "story")
     run = run_of(page)
+    expect(stop_button(other)).to_be_visible()
+    expect(other.locator("#problems")).to_be_visible()  # it stays where its person was
     page.reload()
-    is_writing(page)
-    assert run_of(page) == run
+    is_writing(page, "story")
+    seen = page.evaluate(NODES)
+    assert [[*node[:2]] for node in seen] == [
+        ["input", "ok"],
+        ["sketch", "ok"],
+        ["write", "running"],
+        ["output", "queued"],
+    ]
+    assert other.evaluate(NODES) == seen
     ended(page)
-    shows_all(page, run)
+    for tab in (page, other):
+        assert run_of(tab) == run
+        shows_all(tab, run)
+    assert wrong == []
 
 
 def test_stop_stops_at_once_and_frees_the_model(page: Page, context: BrowserContext) -> None:

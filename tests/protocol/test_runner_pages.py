@@ -1,6 +1,6 @@
 """The runner's pages: who sees what, what a form starts, and that lists cost the same however long."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from pipelines.models import LMProfile, Pipeline
 from pipelines.services import create_pipeline
@@ -40,6 +41,8 @@ def addresses(world: World) -> list[tuple[str, str]]:
         ("post", reverse("runner:repeat", args=[run.pk])),
         ("get", reverse("runner:panel", args=[pipeline.pk])),
         ("post", reverse("runner:start", args=[pipeline.pk])),
+        ("get", reverse("runner:going", args=[pipeline.pk])),
+        ("get", reverse("runner:follow", args=[run.pipeline_id, run.pk])),
         ("get", reverse("runner:step_preview", args=[pipeline.pk, "s0"])),
         ("post", reverse("runner:test_lm_profile", args=[profile.pk])),
     ]
@@ -173,6 +176,41 @@ def test_the_panel_says_since_when_a_run_goes_on(world: World) -> None:
     Run.objects.update(status="running", started_at=datetime(2026, 1, 1, tzinfo=UTC))
     text = client.get(reverse("runner:panel", args=[pipeline.pk])).text
     assert 'data-started="1767225600' in text
+
+
+def test_what_others_run_is_followed_with_their_name(world: World) -> None:
+    world.pipeline = chained(world)
+    run = world.run(status="running")
+    going = reverse("runner:going", args=[world.pipeline.pk])
+    told = {"run": str(run.pk), "by": "owner", "mine": False, "ended": False}
+    viewer = client_of(world, "viewer")
+    assert viewer.get(going).json() == {"runs": [told]}
+    assert client_of(world).get(going).json() == {"runs": [{**told, "mine": True}]}
+    for address in (f"{going}{run.pk}/", reverse("runner:panel", args=[world.pipeline.pk])):
+        shown = viewer.get(address).text
+        assert f'data-run="{run.pk}"' in shown and 'data-by="owner"' in shown
+        assert "data-stop-url" not in shown  # a viewer stops nothing
+        assert "data-stop-url" in client_of(world, "editor").get(address).text
+        assert "data-by" not in client_of(world).get(address).text
+
+
+def test_what_has_ended_or_waits_for_a_person_does_not_go_on(world: World) -> None:
+    world.pipeline = chained(world)
+    for status in ("succeeded", "failed", "waiting", "suspended"):
+        world.run(status=status)
+    going = reverse("runner:going", args=[world.pipeline.pk])
+    just = client_of(world, "editor").get(going).json()["runs"]
+    assert [each["ended"] for each in just] == [True, True]
+    Run.objects.update(created_at=timezone.now() - timedelta(seconds=11))
+    assert client_of(world, "editor").get(going).json() == {"runs": []}
+    panel = client_of(world, "editor").get(reverse("runner:panel", args=[world.pipeline.pk])).text
+    assert "data-run" not in panel
+
+
+def test_a_run_is_followed_at_its_own_pipeline_alone(world: World) -> None:
+    run = world.run(status="running")
+    address = reverse("runner:follow", args=[chained(world).pk, run.pk])
+    assert client_of(world).get(address).status_code == 404
 
 
 def test_a_form_starts_a_run_and_is_answered_with_what_follows_it(world: World) -> None:

@@ -13,17 +13,17 @@ export class Company {
   constructor(
     me: number,
     private readonly canvas: Canvas,
-    private readonly reader: Pick<DraftReader, "revision" | "operation">,
+    private readonly reader: Pick<DraftReader, "revision" | "operation" | "runs">,
   ) {
     this.people = new People(me);
   }
 
-  join(pipeline: string): void {
+  join(pipeline: string, project: string): void {
     const shown = (changes: () => void) => {
       changes();
       this.show();
     };
-    this.feed = new DraftFeed(pipeline, {
+    this.feed = new DraftFeed(pipeline, project, {
       ...this.reader,
       present: (key, person, node) => shown(() => this.people.heard(key, person, node, Date.now())),
       left: (key) => shown(() => this.people.left(key)),

@@ -9,7 +9,8 @@ export type DraftFrame =
   | { type: "draft"; pipeline: string; revision: number }
   | { type: "operation"; pipeline: string; revision: number; id: string; author: number | null; operation: Operation | null }
   | { type: "presence"; pipeline: string; key: string; person: Person; node: string | null }
-  | { type: "left"; pipeline: string; key: string };
+  | { type: "left"; pipeline: string; key: string }
+  | { type: "run"; pipeline: string; id: string; status: string };
 
 export interface Person {
   id: number;
@@ -22,6 +23,8 @@ export interface DraftReader {
   operation(frame: DraftFrame & { type: "operation" }): void;
   present(key: string, person: Person, node: string | null): void;
   left(key: string): void;
+  /** Another run of the pipeline goes on than before, or that may be so. */
+  runs(): void;
   /** The socket is gone, and with it all that is known of others. */
   alone(): void;
 }
@@ -38,6 +41,7 @@ export class DraftFeed {
 
   constructor(
     private readonly pipeline: string,
+    private readonly project: string,
     private readonly reader: DraftReader,
   ) {
     this.socket = new LiveSocket({
@@ -69,13 +73,17 @@ export class DraftFeed {
     this.polling = undefined;
     this.told = null;
     this.socket.send({ type: "subscribe_draft", pipeline: this.pipeline });
+    this.socket.send({ type: "subscribe_project", project: this.project });
     this.tell();
+    this.reader.runs();
   }
 
   private closed(): void {
     this.reader.alone();
     this.polling ??= setInterval(() => {
-      if (document.visibilityState === "visible") this.reader.revision(null);
+      if (document.visibilityState !== "visible") return;
+      this.reader.revision(null);
+      this.reader.runs();
     }, POLL);
   }
 
@@ -84,6 +92,7 @@ export class DraftFeed {
     if (frame.type === "draft") this.reader.revision(frame.revision);
     else if (frame.type === "operation") this.reader.operation(frame);
     else if (frame.type === "presence") this.reader.present(frame.key, frame.person, frame.node);
+    else if (frame.type === "run") this.reader.runs();
     else if (frame.type === "left") this.reader.left(frame.key);
   }
 }

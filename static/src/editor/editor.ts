@@ -14,6 +14,7 @@ import { Inspector } from "./inspector";
 import { Keeper } from "./kept";
 import { keys } from "./keys";
 import { NodeEdits } from "./nodeedits";
+import { OtherRuns } from "./otherruns";
 import { Palette } from "./palette";
 import { openTab, panels } from "./panels";
 import { isPart, Parts } from "./parts";
@@ -77,6 +78,7 @@ class Editor {
   private readonly palette: Palette;
   private readonly past: HistoryPanel;
   private readonly company: Company;
+  private readonly otherRuns = new OtherRuns(this.page.dataset.going ?? "");
   private catching = false;
   private behind = false;
 
@@ -115,6 +117,7 @@ class Editor {
         if (revision === null || revision > this.edits.revision) void this.catchUp();
       },
       operation: ({ id, revision, operation }) => this.told(id, revision, operation),
+      runs: () => this.otherRuns.lookSoon(),
     });
   }
 
@@ -133,7 +136,10 @@ class Editor {
       void this.inspector.lookAgain();
     });
     new RunButton(() => this.inspector.ran()).start();
-    if ("live" in this.page.dataset) this.company.join(this.page.dataset.pipeline ?? "");
+    if ("live" in this.page.dataset) {
+      this.company.join(this.page.dataset.pipeline ?? "", this.page.dataset.project ?? "");
+      this.otherRuns.start();
+    }
     const restored = handedOver(this.page.dataset.pipeline ?? "");
     if (restored) this.restored(restored.id, restored.title);
     document.addEventListener("published", (event) => this.published(event as CustomEvent));

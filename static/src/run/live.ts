@@ -327,7 +327,11 @@ export class RunLive extends HTMLElement {
     if (status === this.state || FINAL.has(this.state)) return;
     this.state = status;
     if (status === "succeeded") Object.assign(this.patches, reached(this.nodes, this.outline.part));
-    if (FINAL.has(status)) this.dataset.ended = status;
+    if (FINAL.has(status)) {
+      this.dataset.ended = status;
+      const runs = this.querySelector("[data-part=runs]");
+      if (runs) runs.textContent = "ran this";
+    }
     this.changedSoon();
     this.tell();
     this.paintSoon();
