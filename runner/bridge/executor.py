@@ -84,11 +84,10 @@ class DSPyExecutor:
         what the pool refuses with."""
         scope = self.scopes.get(call.run_id, RunScope())
         references = References(scope, self._native)
-        answers, repeat = dict(self._tools), call.policy.retry != "never"
+        answers = dict(self._tools)
         if isinstance(call.config, DSPyModule):
             await self._allow(call.config, scope)
             answers |= references.answers(call.config)
-            repeat = repeat and references.repeatable(call.config)
         server = StepServer(call, self._gateway, answers, getattr(call.config, "lm", None))
         try:
             outcome = await self._pools.for_modules(_modules(call.node, call.config)).run(
@@ -96,7 +95,7 @@ class DSPyExecutor:
                 self._message(call, references, scope),
                 server,
                 deadline=call.deadline,
-                repeat=repeat,
+                repeat=call.policy.retry != "never",
                 step=call.path,
                 session=scope.session,
                 streams=not isinstance(call.config, ColBERT),

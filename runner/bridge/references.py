@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -58,10 +57,6 @@ class References:
             ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters)
             for tool in (self._tool(name) for name in config.tools)
         )
-
-    def repeatable(self, config: DSPyModule) -> bool:
-        """Whether doing the step again does nothing twice."""
-        return not any(self._tool(name).side_effects for name in config.tools)
 
     def answers(self, config: DSPyModule) -> dict[str, Answer]:
         """What the worker may ask, by name."""
@@ -140,7 +135,6 @@ def _evaluated(expression: str, values: Mapping[str, Any]) -> Any:
 def _using(tool: HostTool, steps: ToolSteps | None) -> Answer:
     """Calls the tool with checked arguments, and tells the trace. One that a person must let, or that has
     side effects, is a step of its own."""
-    numbers = count(1)
 
     async def use(call: Call, checked: dict[str, Any]) -> Any:
         async def work() -> Any:
@@ -159,8 +153,7 @@ def _using(tool: HostTool, steps: ToolSteps | None) -> Answer:
             raise InvalidConfig(f"The tool '{tool.name}' needs a run that can ask a person.")
         question = f"May the tool {tool.name} be called like this?" if tool.approval else ""
         shown = msgspec.to_builtins(checked)
-        name = f"{tool.name}[{next(numbers)}]"
-        return await steps.call(call, name, shown, work, question, once=tool.side_effects)
+        return await steps.call(call, tool.name, shown, work, question, once=tool.side_effects)
 
     async def answer(call: Call, arguments: dict[str, Any]) -> Any:
         told: dict[str, Any] = {"name": "tool", "tool": tool.name, "arguments": arguments}

@@ -154,8 +154,9 @@ class StepServer:
             if flow.streams:
                 task.cancel()
         self._uses = {}
-        # Its requests are the lost one's once more: counted anew, they meet the answers that it had.
+        # Its requests and tool calls are the lost one's once more: counted anew, they meet what it had.
         del self._call.lm_calls[1:]
+        self._call.tool_calls.clear()
         data = {"failure": failure_of(error), "wait": 0.0}
         self._call.observer.event(EventType.ATTEMPT_FAILED, self._call, data)
 

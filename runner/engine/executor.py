@@ -36,6 +36,8 @@ class Call:
     deadline: float | None = None
     # Numbers the LM calls of this attempt; the gateway alone writes it.
     lm_calls: list[int] = field(default_factory=lambda: [0])
+    # Where the tool calls of this attempt are recorded, as its present worker makes them.
+    tool_calls: list[str] = field(default_factory=list)
 
     def next_lm_call(self) -> int:
         self.lm_calls[0] += 1

@@ -6,7 +6,6 @@ tried again, as the run would not have tried it.
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +20,8 @@ from runner.engine.events import EventType
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begun:
     """A step that has not ended. `at` is when it began last, in seconds since the epoch; `in_doubt` says
-    that nobody knows what came of it: it may have done all of its work, or none."""
+    that nobody knows what came of it: it may have done all of its work, or none. `inputs` are those of a
+    tool call, with None for each that was put aside."""
 
     at: float
     attempt: int = 1
@@ -29,6 +29,7 @@ class Begun:
     tries: int = 0  # on this backend, that failed
     fell_back: bool = False
     in_doubt: bool = True
+    inputs: Mapping[str, Any] | None = None
 
     @property
     def number(self) -> str:
@@ -43,6 +44,9 @@ class Earlier:
     begun: Mapping[str, Begun] = field(default_factory=lambda: MappingProxyType({}))
     failures: Mapping[str, Failure] = field(default_factory=lambda: MappingProxyType({}))
 
+
+TOOL = "tool"
+"""The kind of a step that is a tool's call (`runner.engine.tool_steps`)."""
 
 type Told = tuple[EventType, str, float, Mapping[str, Any]]
 """An event's type, step, time and data."""
@@ -64,7 +68,9 @@ def earlier(events: Iterable[Told]) -> Earlier:
         failures.pop(path, None)
         known = begun.get(path)
         if type_ is EventType.STEP_STARTED:
-            begun[path] = replace(known, at=at, in_doubt=True) if known else Begun(at=at)
+            inputs = data.get("inputs") if data.get("kind") == TOOL else None
+            again = replace(known, at=at, in_doubt=True) if known else Begun(at=at)
+            begun[path] = replace(again, inputs=inputs)
             routed.discard(path)
         elif type_ in (EventType.STEP_SUCCEEDED, EventType.STEP_SKIPPED):
             begun.pop(path, None)
@@ -73,11 +79,18 @@ def earlier(events: Iterable[Told]) -> Earlier:
             if type_ is EventType.STEP_ROUTED:
                 routed.add(path)
             elif type_ is EventType.STEP_FAILED and data.get("suspends") is False:
-                with suppress(
-                    msgspec.ValidationError
-                ):  # a part of it was too large to be kept with it
-                    failures[path] = msgspec.convert(data["failure"], Failure)
+                failures[path] = _failure(data["failure"])
+            elif type_ is EventType.ATTEMPT_FAILED and "next" in data:
+                # The next attempt may try again what its tools failed at.
+                for inner in [each for each in failures if each.startswith(f"{path}/")]:
+                    del failures[inner]
     return Earlier(begun=begun, failures=failures)
+
+
+def _failure(data: Mapping[str, Any]) -> Failure:
+    """Without what was too large to be kept with it, and is None."""
+    kept = {name: value for name, value in data.items() if value is not None}
+    return msgspec.convert({"message": "It failed; its message was too long.", **kept}, Failure)
 
 
 def _after(known: Begun, type_: EventType, data: Mapping[str, Any], *, again: bool) -> Begun:

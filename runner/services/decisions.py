@@ -15,7 +15,7 @@ from pipelines.permissions import Action, require
 from pipelines.services import resolve_references
 from runner.engine.doubts import decision_key
 from runner.engine.events import EventType, StepStatus
-from runner.engine.tool_steps import KIND as TOOL
+from runner.engine.resuming import TOOL
 from runner.engine.waits import Answer
 from runner.models import Event, Run, Step
 from runner.recorder.payload import json_text
