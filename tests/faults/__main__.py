@@ -22,7 +22,7 @@ def database() -> Iterator[Path]:
         os.environ |= {
             "DSPEX_DATA_DIR": directory,
             "DSPEX_ORIGINS": "",
-            "DJANGO_SETTINGS_MODULE": "dspex_site.settings",
+            "DJANGO_SETTINGS_MODULE": "tests.faults.settings",
         }
         django.setup()
         call_command("migrate", interactive=False, verbosity=0)
@@ -35,14 +35,15 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a few of them, within a minute")
     chosen = parser.parse_args()
     with model() as counting, database() as directory:
-        from tests.faults.cases import CASES, Stage
+        from tests.faults.matrix import CASES
+        from tests.faults.stage import Stage
         from tests.faults.world import World
 
         world = World(directory, counting)
         red = 0
-        print(f"{'who':<18}{'what was running':<22}{'when':<24}{'result':<8}seconds", flush=True)
+        print(f"{'who':<18}{'what was running':<24}{'when':<24}{'result':<8}seconds", flush=True)
         for number, case in enumerate(CASES):
-            line = f"{case.who:<18}{case.what:<22}{case.when:<24}"
+            line = f"{case.who:<18}{case.what:<24}{case.when:<24}"
             if chosen.only not in line or (chosen.quick and not case.quick):
                 continue
             stage = Stage(world, f"case {number}")

@@ -9,11 +9,15 @@ import asyncio
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
+
+_ACTS = {"next_thought": "{key}", "next_tool_name": "send", "next_tool_args": '{"to": "Ada"}'}
+_ENDS = {"next_thought": "{key}", "next_tool_name": "finish", "next_tool_args": "{}"}
+"""What an agent's model says: call the tool, and when it has seen what came of it, come to an end."""
 
 USAGE = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
@@ -122,14 +126,14 @@ class _Server:
             writer.close()
 
     async def _answer(self, head: bytes, body: bytes, writer: asyncio.StreamWriter) -> None:
-        sends = head.startswith(b"post /send")
+        sends = head.startswith((b"post /send", b"put /send"))
         asks = {} if sends else json.loads(body)
         key = "send" if sends else key_of(asks["messages"])
         again = any(each.key == key for each in self.asked)
         asked = Asked(key, self.life)
         self.asked.append(asked)
         await asyncio.sleep(self.behaviour.delay)
-        answer = _json({"sent": True}) if sends else _completion(key, bool(asks.get("stream")))
+        answer = _json({"sent": True}) if sends else _completion(key, asks)
         half = len(answer) // 2
         writer.write(answer[:half])
         await writer.drain()
@@ -147,10 +151,18 @@ def key_of(messages: Any) -> str:
     return hashlib.sha1(text.encode()).hexdigest()[:16]
 
 
-def _completion(key: str, streams: bool) -> bytes:
-    text = f"[[ ## y ## ]]\nk{key}\n\n[[ ## completed ## ]]"
+def _completion(key: str, asks: Mapping[str, Any]) -> bytes:
+    said = "\n".join(str(each["content"]) for each in asks["messages"])
+    fields = _ACTS if "next_tool_name" in said else {"y": "{key}"}
+    if "observation_0" in said:
+        fields = _ENDS if "next_tool_name" in said else {"reasoning": "r", "y": "{key}"}
+    told = {name: text.replace("{key}", f"k{key}") for name, text in fields.items()}
+    if "send_if_let" in said and told.get("next_tool_name") == "send":
+        told["next_tool_name"] = "send_if_let"
+    text = "\n\n".join(f"[[ ## {name} ## ]]\n{value}" for name, value in told.items())
+    text += "\n\n[[ ## completed ## ]]"
     base = {"id": "1", "object": "chat.completion", "created": 1, "model": "counting"}
-    if not streams:
+    if not asks.get("stream"):
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
         return _json({**base, "choices": [choice], "usage": USAGE})

@@ -15,85 +15,23 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import connections
+from django.utils import timezone
 
 from pipelines import services
 from pipelines.graph import codec
-from pipelines.graph.graph import Graph, Node
+from pipelines.graph.graph import Graph
 from pipelines.models import ApprovedHost, LMProfile, Pipeline, PipelineVersion
 from runner.engine.events import RunStatus
-from runner.models import Event, ReplayAnswer, Run, Step
+from runner.models import AllowedTool, Event, ReplayAnswer, Run, Step
+from tests.faults.graphs import TOOLS, graphs, sub_pipelines
 from tests.faults.model import Model
-from tests.graphs import chain, edges, fields, node
+from tests.faults.tools import SITE
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
 LOOK = 0.01
 LEASE = 2
 """Seconds: until something that must happen counts as red, between looks, and of leases here."""
-
-PAID: dict[str, Any] = {"lm": "counting", "policy": {"cache": False, "backend": "native"}}
-ONCE = {"cache": False, "retry": "never"}
-
-
-def graphs(origin: str) -> dict[str, Graph]:
-    """What is running when something dies."""
-    dspy: dict[str, Any] = {"lm": "counting", "policy": {"cache": False, "backend": "dspy"}}
-    dspy_once: dict[str, Any] = {"lm": "counting", "policy": {**ONCE, "backend": "dspy"}}
-    return {
-        "native": chain(3, **PAID),
-        "dspy": chain(2, **dspy),
-        "dspy once": chain(1, **dspy_once),
-        "local": chain(1, lm="local", max_tokens=600, policy={"cache": False}),
-        "map": _map(),
-        "approve": _between(node("ask", "approve"), "value", "approved"),
-        "http once": _between(_send(origin), "body", "body"),
-    }
-
-
-def _map() -> Graph:
-    return Graph.of(
-        [
-            Node(id="input", kind="input", config=fields("x")),
-            node("each", "map", concurrency=2),
-            Node(id="in", kind="input", parent="each", config=fields("item")),
-            node("work", parent="each", signature="item -> y", **PAID),
-            Node(id="out", kind="output", parent="each", config=fields("y")),
-            Node(id="output", kind="output", config=fields("y")),
-        ],
-        edges(
-            """
-            input.x -> each.items
-            in.item -> work.item
-            work.y -> out.y
-            each.y -> output.y
-            """
-        ),
-    )
-
-
-def _send(origin: str) -> Node:
-    return node("send", "http_request", method="POST", url=f"{origin}/send", policy=ONCE)
-
-
-def _between(middle: Node, takes: str, gives: str) -> Graph:
-    """input.x → s0 → this one → s1 → output.y."""
-    return Graph.of(
-        [
-            Node(id="input", kind="input", config=fields("x")),
-            node("s0", **PAID),
-            middle,
-            node("s1", **PAID),
-            Node(id="output", kind="output", config=fields("y")),
-        ],
-        edges(
-            f"""
-            input.x -> s0.x
-            s0.y -> {middle.id}.{takes}
-            {middle.id}.{gives} -> s1.x
-            s1.y -> output.y
-            """
-        ),
-    )
 
 
 class World:
@@ -115,8 +53,11 @@ class World:
         )
         self.model_breaks = False  # whether it breaks connections, so that calls are repeated
         self._versions: dict[str, PipelineVersion] = {}
+        os.environ[SITE] = model.origin
         for name, graph in graphs(model.origin).items():
             self.add(name, graph)
+        inner = self._versions["native"]
+        self.add("sub-pipelines", sub_pipelines(str(inner.pk), inner.graph))
 
     def profile(self, name: str, **fields: Any) -> None:
         LMProfile.objects.create(project=self.project, name=name, **fields)
@@ -126,8 +67,13 @@ class World:
         slug = name.replace(" ", "-")
         pipeline = Pipeline.objects.create(project=self.project, name=name, slug=slug)
         self._versions[name] = PipelineVersion.objects.create(
-            pipeline=pipeline, content_hash=slug, text=codec.dump(graph)
+            pipeline=pipeline,
+            content_hash=slug,
+            text=codec.dump(graph),
+            number=1,
+            published_at=timezone.now(),
         )
+        AllowedTool.objects.bulk_create(AllowedTool(pipeline=pipeline, name=each) for each in TOOLS)
 
     def run(self, what: str, x: Any) -> Run:
         """A queued run, as `start_run` leaves it."""
@@ -137,7 +83,7 @@ class World:
             pipeline=version.pipeline,
             version=version,
             author=self.user,
-            inputs={"x": [f"{x} {i}" for i in range(4)] if what == "map" else _question(what, x)},
+            inputs={"x": _question(what, x)},
         )
 
     # Looking
@@ -253,7 +199,9 @@ def web(directory: Path, *arguments: str, **options: Any) -> Process:
     )
 
 
-def _question(what: str, x: Any) -> str:
+def _question(what: str, x: Any) -> Any:
+    if what in ("map", "sub-pipelines"):
+        return [f"{x} {i}" for i in range(4)]
     if what != "local":
         return str(x)
     return "Tell the story of a fox who travels round the world. Make it as long as you can."
