@@ -8,7 +8,6 @@ in a real worker process, and many native ones at once on a whole runner.
 """
 
 import asyncio
-import gc
 import sqlite3
 import statistics
 import tempfile
@@ -60,6 +59,8 @@ def run(report: Report) -> None:
 
 
 async def _chains(place: "Place") -> dict[str, float]:
+    from runner.dispatcher.runner import spare_the_collector
+
     async with AsyncExitStack() as stack:
         chains = {
             "native": await stack.enter_async_context(_native(place)),
@@ -69,8 +70,7 @@ async def _chains(place: "Place") -> dict[str, float]:
         }
         for prepare in chains.values():
             await _step_us(prepare)  # warms caches up
-        gc.collect()
-        gc.freeze()
+        spare_the_collector()  # as a runner does, for all of them
         seen: dict[str, list[float]] = {name: [] for name in chains}
         for _ in range(ROUNDS):
             for name, prepare in chains.items():

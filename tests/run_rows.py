@@ -28,6 +28,7 @@ def a_step(run: Run, path: str = "s0", **fields: Any) -> Step:
 
 def an_event(run: Run, seq: int, type_: EventType, step: str = "", **data: Any) -> Event:
     at = timezone.now().timestamp()
+    Run.objects.filter(pk=run.pk, last_seq__lt=seq).update(last_seq=seq)
     return Event.objects.create(
         run=run, seq=seq, epoch=1, type=type_, step=step, at=at, data=json.dumps(data)
     )

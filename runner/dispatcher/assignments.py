@@ -29,7 +29,7 @@ from runner.lm.types import LMProfile
 from runner.models import Artifact, ReplayAnswer, Run, RunnerSettings, Stream
 from runner.models.run import summary
 from runner.native.http_request import Key, Site, Sites
-from runner.recorder import RunState, earlier_of, recorded_outputs
+from runner.recorder import RunState, catch_up, earlier_of, recorded_outputs
 from runner.recorder.payload import restored
 from runner.services import budgets_of, callable_profile
 
@@ -70,8 +70,10 @@ class Assignment:
 
 
 def state_of(run: Run) -> RunState:
-    """What the recorder has to know of a run that was claimed. Closes what an earlier runner left."""
+    """What the recorder has to know of a run that was claimed. Puts in order what an earlier runner left."""
     answers = {}
+    if run.epoch > 1:
+        catch_up(run)
     if run.last_seq:
         Stream.objects.close(run.pk, run.last_seq)
         rows = ReplayAnswer.objects.filter(run=run).values_list("key", "value")

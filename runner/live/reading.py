@@ -29,13 +29,14 @@ class Since(TypedDict):
 def since(run: Run, after_seq: int, *, limit: int = PAGE) -> Since:
     """The events after this number, and the text of the streams that go with them. Three queries.
 
+    Events are told from when the rows of steps have them on, so that who asks for more is not told less.
     The streams are read after the events, so their text is never older than the events say.
     """
-    Run.refresh_from_db(run, fields=["status", "epoch"])
+    Run.refresh_from_db(run, fields=["status", "epoch", "last_seq"])
     rows = list(
-        Event.objects.after(run.pk, after_seq).values_list(
-            "seq", "type", "at", "step", "attempt", "data", "artifacts"
-        )[: limit + 1]
+        Event.objects.after(run.pk, after_seq)
+        .filter(seq__lte=run.last_seq)
+        .values_list("seq", "type", "at", "step", "attempt", "data", "artifacts")[: limit + 1]
     )
     more = len(rows) > limit
     seq = rows[:limit][-1][0] if rows else after_seq

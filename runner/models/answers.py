@@ -9,12 +9,14 @@ from django.db.models import Count, Max, Sum
 from pipelines.models import Project
 from pipelines.models.project import OwnedQuerySet
 from runner.models.bytes import Bytes
+from runner.models.row_id import RowId
 from runner.models.run import Run
 
 
 class ReplayAnswer(models.Model):
     """What was answered in a run that has not ended. `key` is the hash of a `ReplayKey`."""
 
+    id = RowId(primary_key=True)
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, related_name="replay_answers", db_index=False
     )
@@ -49,6 +51,7 @@ class CachedAnswerQuerySet(OwnedQuerySet["CachedAnswer"]):
 class CachedAnswer(models.Model):
     """An answer that the runs of a project share. `key` is the hash of a `CacheKey`."""
 
+    id = RowId(primary_key=True)
     project = models.ForeignKey(
         Project, on_delete=models.CASCADE, related_name="cached_answers", db_index=False
     )

@@ -7,6 +7,7 @@ import msgspec
 from django.db import models
 
 from pipelines.models.project import OwnedQuerySet
+from runner.models.row_id import RowId
 from runner.models.run import Run, Step
 
 
@@ -29,6 +30,7 @@ class Event(models.Model):
     refuses. `artifacts` names large values by their place (`outputs/text`), which are null in `data`.
     """
 
+    id = RowId(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.PositiveIntegerField()
     epoch = models.PositiveIntegerField()
@@ -72,6 +74,7 @@ class ArtifactQuerySet(OwnedQuerySet["Artifact"]):
 class Artifact(models.Model):
     """A large value of a run, stored once however often its events name it. It goes with the run."""
 
+    id = RowId(primary_key=True)
     run = models.ForeignKey(
         Run, on_delete=models.CASCADE, related_name="artifact_rows", db_index=False
     )
@@ -122,6 +125,7 @@ class Stream(models.Model):
     `closed_seq` is the event with which it became whole.
     """
 
+    id = RowId(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="streams", db_index=False)
     epoch = models.PositiveIntegerField()
     step = models.CharField(max_length=500)

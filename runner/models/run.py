@@ -1,7 +1,7 @@
 """Runs, their steps and attempts: what lists, filters and charts read.
 
 Only the recorder writes steps and attempts, and of a run what its runner tells: they are a projection
-of the run's events, brought up to date in the transaction that stores the events. Values (inputs and
+of the run's events up to `last_seq`, some milliseconds behind what is committed. Values (inputs and
 outputs of steps, prompts, answers) are in the events alone.
 """
 
@@ -21,6 +21,7 @@ from runner.engine.doubts import NeedsDecision
 from runner.engine.events import RunStatus, StepStatus
 from runner.engine.partial import PartialRun
 from runner.engine.waits import Answer
+from runner.models.row_id import RowId
 
 FINAL = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 """A run that is here stays as it is."""
@@ -185,6 +186,7 @@ class StepQuerySet(OwnedQuerySet["Step"]):
 class Step(models.Model):
     """One node in a run, by path: `analyse`, `each[3]/retrieve`."""
 
+    id = RowId(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     path = models.CharField(max_length=500)
     kind = models.CharField(max_length=60, blank=True)
@@ -246,6 +248,7 @@ class Attempt(models.Model):
     """One try of a step. A runner that takes a run over counts attempts anew: `epoch` tells them
     apart. `step` is the step's path, as in events and streams."""
 
+    id = RowId(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     step = models.CharField(max_length=500)
     epoch = models.PositiveIntegerField()

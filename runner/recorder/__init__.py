@@ -1,4 +1,5 @@
 from runner.recorder.answers import DatabaseReplayLog, DatabaseResponseCache
+from runner.recorder.catching_up import catch_up
 from runner.recorder.database_thread import DatabaseThread
 from runner.recorder.figures import DatabaseFigures
 from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
@@ -17,6 +18,7 @@ __all__ = [
     "Recorder",
     "RunJournal",
     "RunState",
+    "catch_up",
     "earlier_of",
     "outputs_of",
     "recorded_outputs",

@@ -9,9 +9,10 @@ import msgspec
 from runner.lm.cache import CacheKey
 from runner.lm.replay import ReplayKey
 from runner.models import CachedAnswer
+from runner.recorder.cursor import Cursor
 from runner.recorder.database_thread import DatabaseThread
 from runner.recorder.recorder import Recorder
-from runner.recorder.rows import CACHED_ANSWERS, Cursor, moment
+from runner.recorder.rows import CACHED_ANSWERS, moment
 
 
 class DatabaseReplayLog:
@@ -55,7 +56,7 @@ class DatabaseResponseCache:
 
     def _put(self, key: CacheKey, value: str) -> None:
         row = (self._project.hex, key_hash(key), key.profile[:100], value, moment(time.time()))
-        with Cursor() as cursor:
+        with Cursor.of_thread() as cursor:
             CACHED_ANSWERS.write(cursor, [row])
 
 

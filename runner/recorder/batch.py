@@ -1,16 +1,15 @@
-"""What one transaction stores: made and written on the database thread."""
+"""What one transaction stores: made and written on the database thread, or, when it is little, on the
+event loop."""
 
+import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from django.db import (
-    DEFAULT_DB_ALIAS,
-    DatabaseError,
-    connections,
-)
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 
 from runner.engine.errors import RunnerError
 from runner.engine.events import Event
+from runner.recorder.cursor import Cursor, Row, SharedConnection
 from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
 from runner.recorder.patience import mend, patiently
 from runner.recorder.payload import payload
@@ -20,93 +19,127 @@ from runner.recorder.rows import (
     EVENTS,
     FINISH,
     FORGET_ANSWERS,
+    LEASE,
     PROGRESS,
-    REPLAY_ANSWERS,
     STEPS,
-    STREAMS,
-    Cursor,
-    Row,
+    Fence,
+    Lease,
+    Table,
 )
 
 
 @dataclass(slots=True)
 class Part:
-    """What one run adds to a batch."""
+    """What one run adds to a batch. What its events tell of steps and attempts goes with them only when
+    it `shows`: it can be had from the events again."""
 
     journal: RunJournal
     taken: list[Event]
-    streams: list[Row]
-    answers: list[Row]
-    rows: list[Row] = field(default_factory=list)
-    artifacts: list[Row] = field(default_factory=list)
-    steps: list[Row] = field(default_factory=list)
-    attempts: list[Row] = field(default_factory=list)
+    stored: dict[Table, list[Row]]
+    shows: bool
+    filled: bool = False
     finish: Row | None = None
     error: RunnerError | None = None
+
+    @property
+    def size(self) -> int:
+        """Rows, about."""
+        size = len(self.taken) + sum(map(len, self.stored.values()))
+        return size + 2 * self.journal.projection.touched if self.shows else size
+
+    @property
+    def fence(self) -> Fence | Lease:
+        return FINISH if self.finish is not None else PROGRESS if self.shows else LEASE
 
 
 def cut(journal: RunJournal) -> Part:
     """Take what is pending out of a journal. On the event loop."""
-    part = Part(journal, journal.pending, journal.stream_rows, journal.answer_rows)
-    journal.pending, journal.stream_rows, journal.answer_rows = [], [], []
+    part = Part(journal, journal.pending, journal.rows, shows=journal.shows)
+    journal.pending, journal.rows, journal.shows = [], {}, False
     return part
 
 
 def fill(part: Part) -> None:
     """Make the part's rows from its events."""
+    if part.filled:
+        return
     journal = part.journal
     run, epoch = journal.state.id.hex, journal.state.epoch
+    events: list[Row] = []
+    artifacts: list[Row] = []
     for event in part.taken:
         stored = payload(event.data)
         type_ = event.type.value
         aside = stored.references
-        part.rows.append(
+        events.append(
             (run, event.seq, epoch, type_, event.step, event.attempt, event.at, stored.text, aside)
         )
-        part.artifacts += [
-            (run, digest, len(text.encode()), text) for digest, text in stored.texts.items()
-        ]
+        for digest, text in stored.texts.items():
+            artifacts.append((run, digest, len(text.encode()), text))
         journal.projection.take(event, stored)
-    part.steps, part.attempts = journal.projection.changed()
+    part.stored |= {EVENTS: events, ARTIFACTS: artifacts}
+    if part.shows:
+        part.stored[STEPS], part.stored[ATTEMPTS] = journal.projection.changed()
     part.finish = journal.projection.finish
+    part.filled = True
 
 
-def write(parts: Sequence[Part]) -> None:
-    """Store the parts in one transaction; one that can't be stored gets its `error`.
+def write(parts: Sequence[Part], connection: SharedConnection) -> None:
+    """Store the parts in one transaction; one that can't be stored gets its `error`. On the thread.
 
     A database that is away is asked again for a minute. When the rows of one run are refused, the
     others are stored without it.
     """
     try:
-        patiently(lambda: _write(parts))
+        patiently(lambda: _write_on_thread(parts, connection))
     except DatabaseError as error:
         if len(parts) == 1:
             parts[0].error = NotRecorded(f"What the run told was not stored. {mend(error)}")
             return
         for part in parts:
-            write([part])
+            write([part], connection)
 
 
-def _write(parts: Sequence[Part]) -> None:
-    with connections[DEFAULT_DB_ALIAS].wrap_database_errors, Cursor() as cursor:
-        held = _held(cursor, parts)
-        STEPS.write(cursor, [row for part in held for row in part.steps])
-        ATTEMPTS.write(cursor, [row for part in held for row in part.attempts])
-        EVENTS.write(cursor, [row for part in held for row in part.rows])
-        ARTIFACTS.write(cursor, [row for part in held for row in part.artifacts])
-        STREAMS.write(cursor, [row for part in held for row in part.streams])
-        REPLAY_ANSWERS.write(cursor, [row for part in held for row in part.answers])
-        for part in held:
-            if part.finish is not None and part.journal.projection.is_final:
-                cursor.execute(FORGET_ANSWERS, [part.journal.state.id.hex])
+def _write_on_thread(parts: Sequence[Part], connection: SharedConnection) -> None:
+    with connections[DEFAULT_DB_ALIAS].wrap_database_errors, connection.for_thread() as cursor:
+        _write(parts, cursor)
+
+
+def write_here(parts: Sequence[Part], connection: SharedConnection) -> bool:
+    """As `write`, on the event loop; False when nothing was stored, and the thread has to do it."""
+    transaction = connection.for_event_loop()
+    if transaction is None:
+        return False
+    try:
+        with transaction as cursor:
+            _write(parts, cursor)
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _write(parts: Sequence[Part], cursor: Cursor) -> None:
+    held = _held(cursor, parts)
+    gathered: dict[Table, list[Row]] = {}
+    for part in held:
+        for table, rows in part.stored.items():
+            if rows:
+                gathered[table] = gathered.get(table, []) + rows
+    for table, rows in gathered.items():
+        table.write(cursor, rows)
+    for part in held:
+        if part.finish is not None and part.journal.projection.is_final:
+            cursor.execute(FORGET_ANSWERS, [part.journal.state.id.hex])
 
 
 def _held(cursor: Cursor, parts: Sequence[Part]) -> list[Part]:
     """Bring the runs' own rows up to date, and leave out the parts of runs that are ours no more."""
-    ends = [part for part in parts if part.finish is not None]
-    goes_on = [part for part in parts if part.finish is None]
-    ours = FINISH.pass_through(cursor, [_own_row(part) for part in ends])
-    ours |= PROGRESS.pass_through(cursor, [_own_row(part) for part in goes_on])
+    rows: dict[Fence | Lease, list[Row]] = {}
+    for part in parts:
+        rows.setdefault(part.fence, []).append(_own_row(part))
+    ours: set[str] = set()
+    for fence, runs in rows.items():
+        ours |= fence.pass_through(cursor, runs)
     for part in parts:
         part.error = None if part.journal.state.id.hex in ours else LeaseLost()
     return [part for part in parts if part.error is None]
@@ -114,7 +147,9 @@ def _held(cursor: Cursor, parts: Sequence[Part]) -> list[Part]:
 
 def _own_row(part: Part) -> Row:
     state, projection = part.journal.state, part.journal.projection
+    who = (state.id.hex, state.epoch, state.owner)
+    if part.fence is LEASE:
+        return who
     tally = projection.tally
     progress = (projection.last_seq, tally.input_tokens, tally.output_tokens, tally.cost)
-    who = (state.id.hex, state.epoch, state.owner)
     return (*progress, tally.lm_calls, *(part.finish or ()), *who)

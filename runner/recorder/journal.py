@@ -4,16 +4,25 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from runner.engine.errors import Failure, RunnerError, ValueTooLarge
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.live.streams import HERE, OpenStreams, StreamText
-from runner.recorder.payload import size_above
+from runner.recorder.cursor import Row
+from runner.recorder.payload import LARGE, size_above, size_at_most
 from runner.recorder.projection import Projection, RunState
-from runner.recorder.rows import Row
+from runner.recorder.rows import REPLAY_ANSWERS, STREAMS, Table
 
 if TYPE_CHECKING:
     from runner.recorder.recorder import Recorder
 
+_CARRIES = frozenset(
+    {EventType.RUN_STARTED, EventType.LM_CALL, EventType.STEP_ANSWERED, EventType.TRACE}
+)
+"""What may hold large values, besides those that steps give each other."""
+_BULKY = 4 * LARGE
+"""The bound of a value's size that makes a run bulky. It is up to six times the size."""
 _ENDS_STEP = frozenset({EventType.STEP_SUCCEEDED, EventType.STEP_FAILED, EventType.STEP_CANCELLED})
 
 
@@ -43,8 +52,10 @@ class RunJournal:
         self.projection = Projection(state)
         self.error: RunnerError | None = None
         self.pending: list[Event] = []
-        self.stream_rows: list[Row] = []
-        self.answer_rows: list[Row] = []
+        self.rows: dict[Table, list[Row]] = {}
+        self.untold: list[Row] = []
+        self.shows = False
+        self.is_bulky = bool(state.last_seq)  # what it is given again may be large
         self._recorder = recorder
         self._closed = False
         self._finished = False
@@ -54,32 +65,27 @@ class RunJournal:
             return
         self.seq += 1
         data = event.data
+        if event.type in _CARRIES or data.get("taken_from"):
+            self._weigh(data)
         if event.type is EventType.RUN_STARTED and self.state.last_seq:
             data = {"resumed": True, "epoch": self.state.epoch}
-        self.pending.append(
-            Event(
-                run_id=event.run_id,
-                seq=self.seq,
-                type=event.type,
-                at=event.at,
-                step=event.step,
-                attempt=event.attempt,
-                data=data,
-            )
-        )
+        if event.seq != self.seq or data is not event.data:
+            event = structs.replace(event, seq=self.seq, data=data)
+        self.pending.append(event)
         if event.type in _ENDS_STEP:
             self._store(self.streams.close(self.seq, event.step), closed_seq=self.seq)
         elif event.type is EventType.RETRACT:
             closed = self.streams.close(self.seq, event.step, data["call"])
             self._store(closed, closed_seq=self.seq)
         elif event.type is EventType.RUN_FINISHED:
-            self._closed = self._finished = True
+            self._closed = self._finished = self.shows = True
         self._recorder.appended(self)
 
     async def check(self, outputs: Mapping[str, Any]) -> None:
         """Raise ValueTooLarge for an output of more bytes than the recorder keeps of one value."""
         most = self._recorder.largest
-        if await size_above(outputs, most) is None:
+        bound = self._weigh(outputs)
+        if (bound is not None and bound <= most) or await size_above(outputs, most) is None:
             return
         for name, value in outputs.items():
             if (size := await size_above(value, most)) is not None:
@@ -88,8 +94,16 @@ class RunJournal:
                     "most that is recorded of a value. Give less, or have DSPEX_MAX_VALUE_MB raised."
                 )
 
+    def _weigh(self, value: Mapping[str, Any]) -> int | None:
+        """No fewer bytes than the value has as JSON, None for many. Where one is large, writing what the
+        run tells takes longer than the event loop has."""
+        bound = size_at_most(value)
+        if bound is None or bound > _BULKY:
+            self.is_bulky = True
+        return bound
+
     async def commit(self) -> None:
-        """Return when everything appended so far is durable. Raises LeaseLost or NotRecorded."""
+        """Return when every event appended so far is durable. Raises LeaseLost or NotRecorded."""
         await self._recorder.commit(self)
 
     @property
@@ -99,7 +113,7 @@ class RunJournal:
 
     @property
     def has_pending(self) -> bool:
-        return bool(self.pending or self.stream_rows or self.answer_rows)
+        return bool(self.pending or self.rows)
 
     def chunk(self, chunk: Chunk) -> None:
         if not self._closed:
@@ -109,7 +123,9 @@ class RunJournal:
     async def answer(self, key: str, value: str) -> None:
         """Keep an answer of a language model for this run; durable on return."""
         if not self._closed:
-            self.answer_rows.append((self.state.id.hex, key, value))
+            self.is_bulky |= len(value) > _BULKY
+            self.rows.setdefault(REPLAY_ANSWERS, []).append((self.state.id.hex, key, value))
+            self._recorder.appended(self)
             await self._recorder.commit(self)
 
     async def finish(self, status: RunStatus, failure: Failure | None = None) -> None:
@@ -142,7 +158,9 @@ class RunJournal:
         self._store(self.streams.grown(), closed_seq=None)
 
     def _store(self, streams: list[StreamText], closed_seq: int | None) -> None:
-        self.stream_rows += [
+        if not streams:
+            return
+        self.rows.setdefault(STREAMS, []).extend(
             (
                 self.state.id.hex,
                 self.state.epoch,
@@ -154,4 +172,4 @@ class RunJournal:
                 closed_seq,
             )
             for stream in streams
-        ]
+        )

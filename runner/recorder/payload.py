@@ -78,14 +78,14 @@ def restored(data: dict[str, Any], aside: Mapping[str, str], values: Mapping[str
 async def size_above(value: Any, most: int) -> int | None:
     """The bytes of a value as JSON if they are more than `most`; None if not, which for what is clearly
     smaller is found out without writing it. What is large is written in a thread."""
-    bound = _size_at_most(value)
+    bound = size_at_most(value)
     if bound is not None and bound <= most:
         return None
     size = len((await asyncio.to_thread(json_text, value)).encode())
     return size if size > most else None
 
 
-def _size_at_most(value: Any) -> int | None:
+def size_at_most(value: Any) -> int | None:
     """No fewer bytes than the value has as JSON; None where there are too many parts to look at."""
     size, left = 0, [value]
     for _ in range(_LOOKED_AT):

@@ -1,7 +1,6 @@
 """A run's rows, from its events: the state of steps and attempts that lists and charts read.
 
-Lives on the recorder's thread. Rows are written whole whenever an event touched them, so what several
-events of a batch did to a row costs one write.
+Rows are written whole, so what several events did to a row since the last time costs one write.
 """
 
 from collections.abc import Mapping
@@ -13,8 +12,9 @@ from runner.engine.errors import Failure
 from runner.engine.events import Event, EventType, RunStatus, StepStatus
 from runner.engine.tally import Tally
 from runner.models import FINAL
+from runner.recorder.cursor import Row
 from runner.recorder.payload import Payload, json_text
-from runner.recorder.rows import Row, moment
+from runner.recorder.rows import moment
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,6 +103,11 @@ class Projection:
     def is_final(self) -> bool:
         return self.status in FINAL
 
+    @property
+    def touched(self) -> int:
+        """Steps whose rows `changed` would give."""
+        return len(self._touched)
+
     def changed(self) -> tuple[list[Row], list[Row]]:
         """Rows of steps and of attempts, since last asked."""
         steps = [self._step_row(step) for step in self._touched.values()]
@@ -182,7 +187,7 @@ class Projection:
 
 
 def _started(step: _Step, data: Mapping[str, Any], at: str) -> None:
-    # Also of a step that an earlier runner began, or that a loop begins again.
+    # Also of a step that an earlier runner began, or that is begun again as its worker was lost.
     step.kind, step.status, step.started_at = data["kind"], StepStatus.RUNNING, at
     step.finished_at, step.seconds, step.failure, step.cause = None, None, None, ""
 

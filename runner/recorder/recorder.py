@@ -1,15 +1,22 @@
 """The recorder: keeps what runs tell, in the database, and tells those who watch what is kept.
 
-Runs append events on the event loop; a thread of its own writes them, all that came since the last
-transaction in the next one. So a commit costs one transaction however many runs wait for it, and
-nobody waits for a transaction that was not needed: while one is being written the next batch gathers.
-What nobody waits for is written within `linger`, so that watchers see a step start.
+Runs append events on the event loop. A commit takes what came since the last transaction into the next
+one, so it costs one transaction however many runs wait for it. When that is a few small rows and the
+database is SQLite, the event loop writes them itself: handing them to a thread and hearing back takes
+longer than writing them. All else is written by a thread of the recorder's own, and while it does, the
+next batch gathers.
+
+A commit stores events alone. The rows of steps and attempts, and of the run itself, are made from them
+and follow within `linger` (seconds), many in one go; `Run.last_seq` says up to which event they have. Who
+watches is told of events when the rows have them. What a runner that died left in between is caught up
+with when its run is claimed (`runner.recorder.catching_up`).
 
 A run's writes are conditional on its owner and epoch: a runner that lost a run writes nothing, is
 told (`on_lost`), and its commits raise LeaseLost. What is published was committed before.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,14 +26,23 @@ from runner.engine.errors import RunnerError
 from runner.engine.events import Chunk
 from runner.live import HERE, Publisher, project_group, run_group
 from runner.live.frames import event_text
-from runner.recorder.batch import Part, cut, fill, write
+from runner.recorder.batch import Part, cut, fill, write, write_here
+from runner.recorder.cursor import Row, SharedConnection
 from runner.recorder.database_thread import DatabaseThread
 from runner.recorder.journal import NotRecorded, RunJournal
 from runner.recorder.projection import RunState
-from runner.recorder.rows import Row
+from runner.recorder.rows import EVENTS
 
 PUBLISHED_AT_ONCE = 200
 """Events in one message to those who watch."""
+LITTLE = 64
+"""Rows that the event loop writes itself: half a millisecond."""
+SLOW, SLOW_FOR = 0.01, 10.0
+"""Seconds after which a write was slow, and for which the thread does all of them then."""
+ALONE = 0.001
+"""Seconds after which a run that goes on alone lets the event loop do other things."""
+CHECKPOINT = 10_000
+"""Rows after which SQLite's log is brought over into the database: some 30 MB."""
 
 
 @dataclass(slots=True)
@@ -35,7 +51,7 @@ class _Batch:
 
     parts: list[Part]
     runs: dict[RunJournal, None]
-    waiting: list[tuple[RunJournal, asyncio.Future[None]]]
+    waiting: list[asyncio.Future[None]]
 
 
 type Lost = Callable[[RunnerError], None]
@@ -57,11 +73,17 @@ class Recorder:
         self.largest = largest
         self._linger, self._snapshot = linger, snapshot
         self._thread = DatabaseThread("recorder")
+        self._connection = SharedConnection()
         self._journals: dict[str, tuple[RunJournal, Lost]] = {}
         self._gathering: dict[RunJournal, None] = {}
-        self._waiting: list[tuple[RunJournal, asyncio.Future[None]]] = []
+        self._unshown: dict[RunJournal, None] = {}
+        self._waiting: list[asyncio.Future[None]] = []
         self._batch: _Batch | None = None
         self._lingering = False
+        self._handing_over = False
+        self._here_from = -math.inf
+        self._yielded = -math.inf
+        self._rows = 0
         self._snapshot_due = False
 
     def start(self) -> None:
@@ -72,7 +94,7 @@ class Recorder:
         """Write what is pending, then end."""
         for journal, _ in tuple(self._journals.values()):
             with suppress(RunnerError):
-                await self.commit(journal)
+                await self._settle(journal)
         await self._thread.aclose()
 
     def open(self, state: RunState, on_lost: Lost = lambda error: None) -> RunJournal:
@@ -84,7 +106,7 @@ class Recorder:
     async def close(self, journal: RunJournal) -> None:
         """Write what is pending and forget the run."""
         with suppress(RunnerError):
-            await self.commit(journal)
+            await self._settle(journal)
         journal.release()
         if self.journal(str(journal.state.id)) is journal:  # the run may have come back meanwhile
             del self._journals[str(journal.state.id)]
@@ -99,24 +121,35 @@ class Recorder:
 
     def appended(self, journal: RunJournal) -> None:
         self._gathering[journal] = None
-        if not (self._batch or self._lingering):
-            self._lingering = True
-            self._loop.call_later(self._linger, self._lingered)
+        self._linger_on()
 
     async def commit(self, journal: RunJournal) -> None:
+        if self._batch is None and journal in self._gathering:
+            if len(self._journals) > 1 or self._loop.time() - self._yielded > ALONE:
+                await asyncio.sleep(0)  # whoever else is ready adds to it
+                self._yielded = self._loop.time()
+            if self._batch is None and journal in self._gathering:
+                self._hand_over()
+        if self._batch is not None:
+            if journal in self._gathering:
+                await self._is_written(self._waiting)
+            elif journal in self._batch.runs:
+                await self._is_written(self._batch.waiting)
         if journal.error is not None:
             raise journal.error
-        future: asyncio.Future[None] = self._loop.create_future()
-        if journal.has_pending:
-            self._gathering[journal] = None
-            self._waiting.append((journal, future))
-            if self._batch is None:
-                self._hand_over()
-        elif self._batch is not None and journal in self._batch.runs:
-            self._batch.waiting.append((journal, future))
-        else:
-            return
+
+    async def _is_written(self, waiting: list[asyncio.Future[None]]) -> None:
+        future = self._loop.create_future()
+        waiting.append(future)
         await future
+
+    async def _settle(self, journal: RunJournal) -> None:
+        """Commit, with the rows of steps."""
+        await self.commit(journal)
+        if journal in self._unshown:
+            journal.shows = True
+            self._gathering[journal] = None
+            await self.commit(journal)
 
     def streamed(self, journal: RunJournal, chunk: Chunk) -> None:
         self.publisher.chunk(journal.state.id, journal.state.epoch, chunk)
@@ -130,16 +163,30 @@ class Recorder:
         self._snapshot_due = False
         for journal, _ in self._journals.values():
             journal.snapshot()
-            if journal.stream_rows:
+            if journal.has_pending:
                 self.appended(journal)
+
+    def _linger_on(self) -> None:
+        if not self._lingering:
+            self._lingering = True
+            self._loop.call_later(self._linger, self._lingered)
 
     def _lingered(self) -> None:
         self._lingering = False
-        if self._batch is None:
-            self._hand_over()
+        for journal in (*self._unshown, *self._gathering):
+            journal.shows = True
+            self._gathering[journal] = None
+        self._hand_over_soon()
+
+    def _hand_over_soon(self) -> None:
+        """After whatever else is ready to go on, which may add to it."""
+        if not self._handing_over and self._batch is None:
+            self._handing_over = True
+            self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
-        if not self._gathering:
+        self._handing_over = False
+        if self._batch is not None or not self._gathering:
             return
         batch = self._batch = _Batch(
             parts=[cut(journal) for journal in self._gathering],
@@ -147,14 +194,37 @@ class Recorder:
             waiting=self._waiting,
         )
         self._gathering, self._waiting = {}, []
-        self._thread.put(partial(self._write, batch))
+        if self._is_little(batch) and self._write_here(batch):
+            self._written(batch)
+        else:
+            self._thread.put(partial(self._write, batch))
+
+    def _is_little(self, batch: _Batch) -> bool:
+        if self._rows > CHECKPOINT or self._loop.time() < self._here_from:
+            return False
+        return sum(part.size for part in batch.parts) <= LITTLE and not any(
+            journal.is_bulky for journal in batch.runs
+        )
+
+    def _write_here(self, batch: _Batch) -> bool:
+        """On the event loop; False when the thread has to do it."""
+        started = self._loop.time()
+        for part in batch.parts:
+            fill(part)
+        stored = write_here(batch.parts, self._connection)
+        if self._loop.time() - started > SLOW:
+            self._here_from = self._loop.time() + SLOW_FOR
+        return stored
 
     def _write(self, batch: _Batch) -> None:
         """On the thread."""
         try:
             for part in batch.parts:
                 fill(part)
-            write(batch.parts)
+            write(batch.parts, self._connection)
+            if self._rows > CHECKPOINT:
+                self._connection.checkpoint()
+                self._rows = 0
         except Exception as error:
             for part in batch.parts:
                 part.error = NotRecorded(f"The recorder failed: {error!r}")
@@ -163,36 +233,41 @@ class Recorder:
     def _written(self, batch: _Batch) -> None:
         self._batch = None
         for part in batch.parts:
+            self._rows += sum(map(len, part.stored.values()))
             if part.error is not None:
                 self._lose(part.journal, part.error)
-        for journal, future in batch.waiting:
-            if future.done():
-                continue  # whoever waited was cancelled
-            if journal.error is None:
-                future.set_result(None)
+            elif part.shows:
+                self._unshown.pop(part.journal, None)
             else:
-                future.set_exception(journal.error)
-        if self._waiting:
-            self._hand_over()
-        elif self._gathering and not self._lingering:
-            self._lingering = True
-            self._loop.call_later(self._linger, self._lingered)
+                self._unshown[part.journal] = None
+        for future in batch.waiting:
+            if not future.done():  # whoever waited may have been cancelled
+                future.set_result(None)
         for part in batch.parts:
             if part.error is None:
                 self._publish(part)
+        if self._waiting or any(journal.shows for journal in self._gathering):
+            self._hand_over_soon()
+        if self._gathering or self._unshown:
+            self._linger_on()
 
     def _lose(self, journal: RunJournal, error: RunnerError) -> None:
         if journal.error is None:
             journal.error = error
             journal.release()
+            self._unshown.pop(journal, None)
             _, on_lost = self._journals.get(str(journal.state.id), (None, None))
             if on_lost is not None:
                 on_lost(error)
 
     def _publish(self, part: Part) -> None:
-        state, rows = part.journal.state, part.rows
-        if rows:
-            part.journal.streams.stored(rows[-1][1])
+        journal, state = part.journal, part.journal.state
+        if events := part.stored.get(EVENTS):
+            journal.streams.stored(events[-1][1])
+            journal.untold += events
+        if not part.shows:
+            return
+        rows, journal.untold = journal.untold, []
         if rows and self.publisher.watched(run_group(state.id)):
             for start in range(0, len(rows), PUBLISHED_AT_ONCE):
                 told = rows[start : start + PUBLISHED_AT_ONCE]

@@ -4,26 +4,21 @@ Not the ORM: it spends ten times as long on a row, and a step is some six rows.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, cached_property, lru_cache
-from types import TracebackType
-from typing import Any, Self
+from functools import cached_property, lru_cache
 
-from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
 
 from runner.models import Artifact, Attempt, CachedAnswer, Event, ReplayAnswer, Run, Step, Stream
-
-type Row = tuple[Any, ...]
+from runner.recorder.cursor import Cursor, Row
 
 SMALL_LOT = 8
 LARGEST_LOT = 64
 """Rows in one statement."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Where rows go; a row is a tuple in the order of `fields`.
 
@@ -36,7 +31,7 @@ class Table:
     key: tuple[str, ...]
     updates: tuple[str, ...] = ()
 
-    def write(self, cursor: "Cursor", rows: Sequence[Row]) -> None:
+    def write(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         if not rows:
             return
         if cursor.in_lots:
@@ -89,71 +84,6 @@ def lots(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         start += size
 
 
-class Cursor:
-    """A transaction on the database's own cursor: Django's wrappers cost more than the rows.
-
-    Statements are written with `%s`, as everywhere in Django. With `in_lots` many rows go into one
-    statement: SQLite runs in this process, and each statement gives up Python's lock and has to wait
-    for it again, up to 5 ms while the event loop is busy. Servers take rows by `executemany`, which
-    sends them in one go.
-    """
-
-    def __init__(self) -> None:
-        connection = connections[DEFAULT_DB_ALIAS]
-        connection.ensure_connection()
-        self._sqlite = self.in_lots = connection.vendor == "sqlite"
-        self._cursor = connection.connection.cursor()
-
-    def __enter__(self) -> Self:
-        self._cursor.execute("BEGIN IMMEDIATE" if self._sqlite else "BEGIN")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if error is None:
-                self._cursor.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
-        else:
-            if error is not None:
-                self._roll_back()
-        finally:
-            self._cursor.close()
-
-    def _roll_back(self) -> None:
-        # The database may have done so by itself, or be away.
-        with suppress(Exception):
-            self._cursor.execute("ROLLBACK")
-
-    def execute(self, sql: str, row: Sequence[Any]) -> int:
-        """How many rows it touched."""
-        self._cursor.execute(self._own(sql), row)
-        return int(self._cursor.rowcount)
-
-    def executemany(self, sql: str, rows: Sequence[Row]) -> None:
-        self._cursor.executemany(self._own(sql), rows)
-
-    def returned(self, sql: str, values: Sequence[Any]) -> list[Row]:
-        """The rows that a statement gives back."""
-        self._cursor.execute(self._own(sql), values)
-        found: list[Row] = self._cursor.fetchall()
-        return found
-
-    def _own(self, sql: str) -> str:
-        return _marked_for_sqlite(sql) if self._sqlite else sql
-
-
-@cache
-def _marked_for_sqlite(sql: str) -> str:
-    return sql.replace("%s", "?")
-
-
 _STEP = (
     *("kind", "status", "backend", "reason", "attempt_count", "started_at", "finished_at"),
     *("seconds", "input_tokens", "output_tokens", "cost", "lm_calls", "failure_code"),
@@ -201,7 +131,7 @@ _FINISH = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fence:
     """Brings the rows of runs up to date, of those that are still ours: a row here is the values of
     `fields`, then the run's id, epoch and owner."""
@@ -209,7 +139,7 @@ class Fence:
     fields: tuple[str, ...]
     also: str = ""
 
-    def pass_through(self, cursor: "Cursor", rows: Sequence[Row]) -> set[str]:
+    def pass_through(self, cursor: Cursor, rows: Sequence[Row]) -> set[str]:
         """The runs (hexadecimal ids) that were ours."""
         if not rows:
             return set()
@@ -238,6 +168,34 @@ class Fence:
         )
 
 
+class Lease:
+    """As a fence, where nothing is to be changed: a row is a run's id, epoch and owner. Nobody can take
+    over what passed before the transaction ends."""
+
+    def pass_through(self, cursor: Cursor, rows: Sequence[Row]) -> set[str]:
+        if not cursor.in_lots:
+            return {row[0] for row in rows if cursor.returned(f"{self._of_one} FOR SHARE", row)}
+        # SQLite has one writer at a time.
+        if len(rows) == 1:
+            return {run for (run,) in cursor.returned(self._of_one, rows[0])}
+        found = [
+            cursor.returned(self._of_many(len(lot)), [value for row in lot for value in row])
+            for lot in lots(rows)
+        ]
+        return {run for runs in found for (run,) in runs}
+
+    _of_one = f"SELECT id FROM {_RUN} WHERE id = %s AND epoch = %s AND owner = %s"  # noqa: S608
+
+    def _of_many(self, rows: int) -> str:
+        """For SQLite, which names the columns of VALUES itself."""
+        values = ", ".join([marks(3)] * rows)
+        return (
+            f"SELECT id FROM (VALUES {values}) AS v JOIN {_RUN} ON id = v.column1 "  # noqa: S608
+            "AND epoch = v.column2 AND owner = v.column3"
+        )
+
+
+LEASE = Lease()
 PROGRESS = Fence(_PROGRESS)
 FINISH = Fence((*_PROGRESS, *_FINISH), also=", owner = '', lease_until = NULL")
 FORGET_ANSWERS = f"DELETE FROM {ReplayAnswer._meta.db_table} WHERE run_id = %s"  # noqa: S608

@@ -26,6 +26,7 @@ from runner.live.frames import event_text, events_frame
 from runner.lm.errors import Exhausted
 from runner.models import FINAL, Artifact, Event, Run, Step, Stream
 from runner.models.run import HELD, summary
+from runner.recorder.catching_up import catch_up
 from runner.recorder.payload import json_text, payload
 from runner.services.parts import check_base, inputs_of_step
 
@@ -194,6 +195,7 @@ def _deadline(timeout: float | None) -> datetime | None:
 def _end(run: Run) -> bool:
     """Cancel a run that nobody executes, with the event that says so."""
     now = timezone.now()
+    catch_up(run)
     seq = run.last_seq + 1
     ended = Run.objects.filter(
         pk=run.pk, status__in=_STOPPABLE_AT_ONCE, last_seq=run.last_seq

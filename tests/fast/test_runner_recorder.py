@@ -1,9 +1,15 @@
 """The recorder: what runs tell is kept in order, once, and only from the runner that has the run."""
 
 import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from threading import current_thread
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from runner.engine.errors import Failure
 from runner.engine.events import Chunk, Event, EventType, RunStatus
@@ -12,9 +18,9 @@ from runner.engine.fake import FakeExecutor
 from runner.engine.plan import plan
 from runner.models import Artifact, Attempt, ReplayAnswer, Run, Step, Stream
 from runner.models import Event as Stored
-from runner.recorder import LeaseLost, RunJournal
+from runner.recorder import LeaseLost, RunJournal, catch_up
 from runner.recorder.payload import LARGE, json_text, payload, restored, size_above
-from runner.recorder.rows import lots
+from runner.recorder.rows import REPLAY_ANSWERS, lots
 from tests.graphs import chain
 from tests.runner_world import World, db, recording
 
@@ -105,6 +111,140 @@ async def test_what_nobody_waits_for_is_written_soon(world: World) -> None:
                 await asyncio.sleep(0.001)
 
 
+async def test_rows_of_steps_follow_their_events_and_say_how_far_they_are(world: World) -> None:
+    run, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        await journal.commit()
+        assert not await db(Step.objects.exists)
+        assert (await db(Run.objects.get, pk=run.pk)).last_seq == 0
+        await recorder.close(journal)
+    assert (await db(Step.objects.get)).status == "running"
+    assert (await db(Run.objects.get, pk=run.pk)).last_seq == 1
+
+
+USAGE = {"input_tokens": 3, "output_tokens": 2, "cost": 0.5}
+A_STORY = (
+    started("a"),
+    event(EventType.STEP_ROUTED, "a", backend="native", reason="it can"),
+    started("b"),
+    event(EventType.LM_CALL, "a", 1, usage=USAGE),
+    event(EventType.ATTEMPT_FAILED, "a", 1, failure=failure(), wait=0.5),
+    event(EventType.STEP_ROUTED, "b", backend="dspy", reason="", first=2),
+    event(EventType.STEP_SUCCEEDED, "a", outputs={"y": "x" * LARGE * 2}, seconds=1.0, usage=None),
+    event(EventType.STEP_FAILED, "b", failure=failure("timeout"), seconds=2.0, usage=None),
+    event(EventType.STEP_SKIPPED, "c", cause="b"),
+    event(EventType.STEP_WAITING, "d", question="?", begun=1, begun_at=1e9, kind="approve"),
+)
+
+
+def rows_of(run: Run) -> list[object]:
+    """Everything of a run that is made from its events."""
+    own = ("last_seq", "input_tokens", "output_tokens", "cost", "lm_calls")
+    steps = [field.name for field in Step._meta.fields if field.name not in ("id", "run")]
+    attempts = [field.name for field in Attempt._meta.fields if field.name not in ("id", "run")]
+    return [
+        Run.objects.values_list(*own).get(pk=run.pk),
+        list(Step.objects.filter(run=run).order_by("path").values_list(*steps)),
+        list(Attempt.objects.filter(run=run).order_by("step", "number").values_list(*attempts)),
+    ]
+
+
+@pytest.mark.parametrize("end", range(1, len(A_STORY) + 1))
+async def test_what_a_dead_runner_committed_is_caught_up_with(world: World, end: int) -> None:
+    whole = await told(world, *A_STORY[:end])
+    run, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        for number, each in enumerate(A_STORY[:end]):
+            journal.shows = number == end // 2
+            journal.append(each)
+            await journal.commit()
+        await db(Run.objects.filter(pk=run.pk).update, owner="next", epoch=2)
+    run = await db(Run.objects.get, pk=run.pk)
+    await db(catch_up, run)
+    assert await db(rows_of, run) == await db(rows_of, whole)
+    assert run.last_seq == end
+
+
+async def test_the_event_loop_never_waits_for_the_lock_of_another(world: World) -> None:
+    _, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        await journal.commit()
+        with closing(sqlite3.connect(connections.settings["default"]["NAME"])) as other:
+            other.execute("BEGIN IMMEDIATE")
+            journal.append(succeeded())
+            committed = asyncio.create_task(journal.commit())
+            begun = time.perf_counter()
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert time.perf_counter() - begun < 1.0
+            assert not committed.done()
+            other.execute("ROLLBACK")
+        await committed
+    assert await db(Stored.objects.count) == 2
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of those that write events, one each."""
+    from runner.recorder import batch
+
+    names: list[str] = []
+    monkeypatch.setattr(
+        batch, "payload", lambda data: (names.append(current_thread().name), payload(data))[1]
+    )
+    return names
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+async def test_little_is_written_by_the_event_loop_and_much_by_the_thread(
+    world: World, threads: list[str], size: int
+) -> None:
+    _, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        await journal.commit()
+        threads.clear()
+        outputs = {"y": "x" * size}
+        await journal.check(outputs)
+        journal.append(succeeded(**outputs))
+        await journal.commit()
+    assert (threads == ["recorder"]) is (size > 10)
+
+
+async def test_a_disk_that_is_slow_is_left_to_the_thread(
+    world: World, threads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.recorder.recorder.SLOW", -1.0)
+    _, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        for _ in range(3):
+            journal.append(started())
+            await journal.commit()
+    assert (threads[0] == "recorder", threads[1:]) == (False, ["recorder"] * 2)
+
+
+async def test_the_log_of_sqlite_goes_over_into_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.recorder.recorder.CHECKPOINT", 10)
+    _, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        for _ in range(200):
+            journal.append(started())
+            await journal.commit()
+        log = Path(f"{connections.settings['default']['NAME']}-wal")
+        pages = log.stat().st_size // 4096
+    assert pages < 200
+
+
 async def test_commits_at_the_same_time_share_a_transaction(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +252,9 @@ async def test_commits_at_the_same_time_share_a_transaction(
 
     batches: list[int] = []
     write = module.write
-    monkeypatch.setattr(module, "write", lambda parts: (batches.append(len(parts)), write(parts)))
+    monkeypatch.setattr(
+        module, "write", lambda parts, to: (batches.append(len(parts)), write(parts, to))
+    )
     states = [(await db(world.claimed))[1] for _ in range(20)]
     async with recording(linger=60.0) as recorder:
         journals = [recorder.open(state) for state in states]
@@ -141,7 +283,6 @@ async def test_a_runner_that_lost_its_run_writes_nothing_and_is_told(world: Worl
         journal.append(finished())
     assert lost == ["lease_lost"]
     assert await db(Stored.objects.filter(run=run).count) == 1
-    assert (await db(Step.objects.get, run=run)).status == "running"
     assert await db(Stored.objects.exclude(run=run).count) == 1
 
 
@@ -304,7 +445,7 @@ async def test_a_failure_of_one_run_does_not_keep_others_from_being_written(
         journals = [recorder.open(state), recorder.open(broken)]
         journals[0].append(started())
         journals[1].append(started())
-        journals[1].answer_rows.append((None, None, None))
+        journals[1].rows[REPLAY_ANSWERS] = [(None, None, None)]
         results = await asyncio.gather(*(j.commit() for j in journals), return_exceptions=True)
     assert [getattr(result, "code", None) for result in results] == [None, "not_recorded"]
     assert await db(Stored.objects.filter(run=good).count) == 1

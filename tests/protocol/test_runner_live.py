@@ -196,7 +196,7 @@ async def test_the_text_of_a_run_elsewhere_is_the_last_snapshot(world: World) ->
 
 
 def test_long_runs_are_read_in_pages(world: World) -> None:
-    run, _ = world.claimed()
+    run, _ = world.claimed(last_seq=5)
     for seq in range(1, 6):
         run.events.create(seq=seq, epoch=1, type="trace", at=0.0, data=f'{{"n":{seq}}}')
     first = since(run, 0, limit=3)
@@ -211,7 +211,7 @@ def test_long_runs_are_read_in_pages(world: World) -> None:
 
 
 def test_tracebacks_and_prompts_stay_out_of_the_feed(world: World) -> None:
-    run, _ = world.claimed()
+    run, _ = world.claimed(last_seq=2)
     failure = Failure(code="internal", message="No.", traceback="File '/secret'")
     data = {"failure": failure, "seconds": 1.0, "usage": None}
     import msgspec
