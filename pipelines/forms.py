@@ -10,7 +10,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.forms.fields import InvalidJSONInput
+from django.forms.utils import flatatt
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from pipelines.graph import codec, program
 from pipelines.graph import signature as signatures
@@ -71,8 +74,29 @@ def _project_choice(user: Person, action: Action) -> "forms.ModelChoiceField[Pro
     )
 
 
+class CodeArea(forms.Textarea):
+    """A text box in which code is typed; what is set on `<code-editor>` beside the language, as
+    `static/src/site/codefields.ts` has it."""
+
+    def __init__(self, language: str, attrs: Any = None, **data: str) -> None:
+        super().__init__({"spellcheck": "false", "rows": 3, **(attrs or {})})
+        self.data = {"language": language, **data}
+
+    def render(self, *args: Any, **options: Any) -> SafeString:
+        area = super().render(*args, **options)
+        data = {f"data-{name}": value for name, value in self.data.items()}
+        return format_html("<code-editor{}>{}</code-editor>", flatatt(data), area)
+
+
+class JSONArea(CodeArea):
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__("json", attrs)
+
+
 class JSONText(forms.JSONField):
     """JSON that people type. What is nested too deeply for Python's reader is no JSON, too."""
+
+    widget = JSONArea
 
     def to_python(self, value: Any) -> Any:
         try:
@@ -150,7 +174,7 @@ class ImportPipelineForm(InProject):
         required=False,
         max_length=codec.MAX_TEXT,
         strip=False,
-        widget=forms.Textarea(attrs={"rows": 3, "class": "input mono", "spellcheck": "false"}),
+        widget=JSONArea({"class": "input mono"}),
     )
 
     def clean_file(self) -> "UploadedFile[Any] | None":
@@ -316,11 +340,7 @@ class LMProfileForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at
             "output_price": "Output",
         }
         field_classes = {"settings": JSONText}
-        widgets = {
-            "settings": forms.Textarea(
-                attrs={"rows": 3, "class": "input mono", "spellcheck": "false"}
-            )
-        }
+        widgets = {"settings": JSONArea({"class": "input mono"})}
 
     def __init__(self, *args: Any, user: Person, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -430,6 +450,13 @@ LIVE = ("text", "instructions", "descriptions", "constraints", "types")
 def _parse_while_typed(form: forms.BaseForm) -> None:
     """Sends what is typed, and what is there from the start, to be shown as fields and schema."""
     begins = form.is_bound or form.initial.get("text")
+    form.fields["text"].widget = CodeArea(
+        "signature",
+        form.fields["text"].widget.attrs,
+        words=reverse("pipelines:code_words"),
+        types="id_types",
+        problems="text-error",
+    )
     for name in LIVE:
         typed = "input changed delay:120ms"
         form.fields[name].widget.attrs |= {

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from pipelines.views import (
+    code_words,
     collections,
     editor,
     goto,
@@ -47,6 +48,10 @@ urlpatterns = [
     path("pipelines/<uuid:pk>/inspector/", inspector.whole, name="inspector"),
     path("pipelines/<uuid:pk>/nodes/<slug:node_id>/", inspector.node, name="node"),
     path("pipelines/<uuid:pk>/nodes/<slug:node_id>/check/", inspector.check, name="check"),
+    path(
+        "pipelines/<uuid:pk>/nodes/<slug:node_id>/words/", code_words.node_words, name="node_words"
+    ),
+    path("code-words/", code_words.code_words, name="code_words"),
     path("signatures/", signatures.signature_list, name="signatures"),
     path("signatures/new/", signatures.new, name="new_signature"),
     path("signatures/parse/", signatures.parse, name="parse_signature"),

@@ -10,6 +10,7 @@ minijinja has no Python in it, but three doors had to be closed:
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
 from time import monotonic
@@ -29,7 +30,7 @@ from pipelines.graph.template_values import (
     wrapped,
 )
 
-__all__ = ["SandboxError", "evaluate", "render", "variables"]
+__all__ = ["SandboxError", "evaluate", "known_names", "render", "variables"]
 
 MAX_OUTPUT = 4_000_000  # characters
 MAX_VALUE = 8_000_000  # characters that one value can reach, by the scan's reckoning
@@ -73,6 +74,36 @@ def variables(template: str) -> tuple[str, ...]:
     return _compile(template).variables
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownNames:
+    """What there is to call in a template. A global that reads as a variable is no function."""
+
+    filters: tuple[str, ...]
+    tests: tuple[str, ...]
+    functions: tuple[str, ...]
+
+
+def known_names() -> KnownNames:
+    """The names as minijinja itself lists them, in an environment that is made as all are."""
+    # `debug` is the only way to see them; no environment that renders a template has it.
+    environment = _compile("").make_environment(
+        without=tuple(name for name in GLOBALS if name != "debug")
+    )
+    shown = environment.render_str("{{ debug() }}")
+    others = [name for name in environment.globals if name != "debug"]
+    functions = [name for name in others if not variables("{{ " + name + "() }}")]
+    return KnownNames(
+        filters=_listed(shown, "filters"),
+        tests=_listed(shown, "tests"),
+        functions=tuple(functions),
+    )
+
+
+def _listed(shown: str, what: str) -> tuple[str, ...]:
+    found = re.search(rf"^\s+{what}: \[(.*?)\]", shown, re.DOTALL | re.MULTILINE)
+    return tuple(re.findall(r'"([^"]+)"', found[1])) if found else ()
+
+
 @lru_cache(maxsize=COMPILED)
 def _compile(template: str) -> "_Compiled":
     return _Compiled(template, scan(template))
@@ -95,15 +126,15 @@ class _Compiled:
         self._printed = self._made = self._made_limit = 0
         self._deadline = 0.0
         self._value: Any = None
-        self._environment = self._make_environment()
+        self._environment = self.make_environment()
         try:
             self._environment.add_template("template", scanned.source)
         except minijinja.TemplateError as error:
-            raise _translated(error) from None
+            raise self._translated(error) from None
         names = self._environment.undeclared_variables_in_template("template") - {"range"}
         self.variables = tuple(sorted(names, key=lambda name: _first_use(template, name)))
 
-    def _make_environment(self) -> minijinja.Environment:
+    def make_environment(self, without: tuple[str, ...] = GLOBALS) -> minijinja.Environment:
         environment = minijinja.Environment(
             undefined_behavior="strict",
             auto_escape_callback=lambda name: False,
@@ -111,7 +142,7 @@ class _Compiled:
             pycompat=False,
             keep_trailing_newline=True,
         )
-        for name in GLOBALS:
+        for name in without:
             environment.remove_global(name)
         for name in FILTERS:
             environment.remove_filter(name)
@@ -130,7 +161,7 @@ class _Compiled:
             try:
                 text = self._environment.render_template("template", **context)
             except minijinja.TemplateError as error:
-                raise _translated(error) from None
+                raise self._translated(error) from None
             except Exception as error:
                 # From a wrapper or one of our filters: minijinja lets Python's errors through.
                 raise _from_python(error) from None
@@ -173,6 +204,23 @@ class _Compiled:
             raise SandboxError(f"The text is longer than {MAX_OUTPUT:,} characters.")
         return text
 
+    def _translated(self, error: minijinja.TemplateError) -> SandboxError:
+        text = error.detail or error.message
+        message = f"{text[:1].upper()}{text[1:]}."
+        if error.kind == "OutOfFuel":
+            message = "It takes too many steps: does a loop end?"
+        elif error.kind == "UndefinedError":
+            message = f"It reads a name that has no value: {text}."
+        return SandboxError(message, error.line or 0, *self._place(error.range))
+
+    def _place(self, found: tuple[int, int] | None) -> tuple[int, int] | tuple[None, None]:
+        """minijinja counts the bytes of what it was given."""
+        if found is None:
+            return None, None
+        source = self._scan.source.encode()
+        start, end = (len(source[:byte].decode(errors="ignore")) for byte in found)
+        return self._scan.place(start), self._scan.place(end)
+
     def _metered(self, make: Any) -> Any:
         def metered(*arguments: Any, **named: Any) -> Any:
             room = self._made_limit - self._made
@@ -193,15 +241,6 @@ class _Compiled:
 def _first_use(template: str, name: str) -> tuple[int, str]:
     found = re.search(rf"\b{re.escape(name)}\b", template)
     return (found.start() if found else len(template), name)
-
-
-def _translated(error: minijinja.TemplateError) -> SandboxError:
-    if error.kind == "OutOfFuel":
-        return SandboxError("It takes too many steps: does a loop end?", error.line or 0)
-    text = error.detail or error.message
-    if error.kind == "UndefinedError":
-        return SandboxError(f"It reads a name that has no value: {text}.", error.line or 0)
-    return SandboxError(f"{text[:1].upper()}{text[1:]}.", error.line or 0)
 
 
 def _from_python(error: Exception) -> SandboxError:

@@ -81,19 +81,35 @@ class Tag:
     def keyword(self) -> str:
         return self.tokens[0].text if self.statement and self.tokens else ""
 
+    def error(self, message: str) -> SandboxError:
+        """An error that points at what stands in the tag."""
+        if not self.tokens:
+            return SandboxError(message, self.line)
+        return SandboxError(message, self.line, self.tokens[0].start, self.tokens[-1].end)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """`source`: the template with every loop's list passed through the filter LOOP. `tokens`: how
-    many there are in all tags. `growth`: how many times the size of all values a value can reach at
-    most. `makes`: whether something from MAKERS is used. `longest_text`: characters of the longest
-    literal text."""
+    """`source`: the template with every loop's list passed through the filter LOOP; `inserted`: at
+    which places of the template that took how many characters. `tokens`: how many there are in all
+    tags. `growth`: how many times the size of all values a value can reach at most. `makes`: whether
+    something from MAKERS is used. `longest_text`: characters of the longest literal text."""
 
     source: str
+    inserted: tuple[tuple[int, int], ...]
     tokens: int
     growth: int
     makes: bool
     longest_text: int
+
+    def place(self, in_source: int) -> int:
+        """A place of `source`, as one of the template."""
+        shift = 0
+        for at, count in self.inserted:
+            if at + shift >= in_source:
+                break
+            shift += count
+        return in_source - shift
 
 
 def scan(template: str) -> Scan:
@@ -109,8 +125,10 @@ def scan(template: str) -> Scan:
         else:
             printed = max(printed, growth)
         makes = makes or any(token.text.strip("'\"") in MAKERS for token in tag.tokens)
+    loops = [_looped(tag) for tag in tags if tag.keyword == "for"]
     return Scan(
-        source=_with_watched_loops(template, tags),
+        source=_with_watched_loops(template, loops),
+        inserted=tuple(each for start, end in loops for each in ((start, 1), (end, len(_WATCH)))),
         tokens=sum(len(tag.tokens) for tag in tags),
         growth=bound * printed,
         makes=makes,
@@ -118,15 +136,16 @@ def scan(template: str) -> Scan:
     )
 
 
-def _with_watched_loops(template: str, tags: list[Tag]) -> str:
+_WATCH = f")|{LOOP} "
+
+
+def _with_watched_loops(template: str, loops: list[tuple[int, int]]) -> str:
     """`{% for x in list if test %}` as `{% for x in (list)|LOOP if test %}`."""
     parts: list[str] = []
     done = 0
-    for tag in tags:
-        if tag.keyword == "for":
-            start, end = _looped(tag)
-            parts += [template[done:start], "(", template[start:end], f")|{LOOP} "]
-            done = end
+    for start, end in loops:
+        parts += [template[done:start], "(", template[start:end], _WATCH]
+        done = end
     return "".join([*parts, template[done:]])
 
 
@@ -145,7 +164,7 @@ def _looped(tag: Tag) -> tuple[int, int]:
             end = token.start
             break
     if start is None or start >= end:
-        raise SandboxError("Write {% for name in list %}.", tag.line)
+        raise tag.error("Write {% for name in list %}.")
     return start, end
 
 
@@ -158,7 +177,7 @@ def _deeper(token: Token) -> int:
 def _check_elifs(tags: list[Tag]) -> None:
     elifs = [tag for tag in tags if tag.keyword == "elif"]
     if len(elifs) > MAX_ELIF:
-        raise SandboxError(f"A template has {MAX_ELIF} elif at most.", elifs[-1].line)
+        raise elifs[-1].error(f"A template has {MAX_ELIF} elif at most.")
 
 
 def is_one_expression(text: str) -> bool:
@@ -217,20 +236,22 @@ def _read_tag(template: str, start: int, line: int) -> tuple[Tag, int]:
         if token is not None:
             tokens.append(token)
             if len(tokens) > MAX_TOKENS:
-                raise SandboxError(f"One tag has {MAX_TOKENS:,} words and signs at most.", line)
+                message = f"One tag has {MAX_TOKENS:,} words and signs at most."
+                raise SandboxError(message, line, start, token.end)
             depth += _deeper(token)
-    raise SandboxError(f"'{template[start : start + 2]}' is never closed with '{end}'.", line)
+    message = f"'{template[start : start + 2]}' is never closed with '{end}'."
+    raise SandboxError(message, line, start, start + 2)
 
 
 def _read_token(template: str, position: int, line: int) -> tuple[Token | None, int]:
     found = TOKEN.match(template, position)
     if found is None or found.lastgroup is None:  # `.` matches anything: unreachable by the pattern
-        raise SandboxError("The template does not parse.", line)
+        raise SandboxError("The template does not parse.", line, position, position + 1)
     text = found.group()
     if found.lastgroup == "space":
         return None, found.end()
     if found.lastgroup == "op" and text not in OPERATORS:
-        raise SandboxError(f"'{text}' is not understood here.", line)
+        raise SandboxError(f"'{text}' is not understood here.", line, position, found.end())
     return Token(type=found.lastgroup, text=text, start=position), found.end()
 
 
@@ -251,15 +272,14 @@ def _growth(tag: Tag) -> int:
 def _check_statement(tag: Tag) -> None:
     keyword = tag.keyword
     if keyword not in STATEMENTS:
-        raise SandboxError(
-            f"'{keyword}' is not available in templates. There is: if, for, set, with, raw.",
-            tag.line,
+        raise tag.error(
+            f"'{keyword}' is not available in templates. There is: if, for, set, with, raw."
         )
     texts = [token.text for token in tag.tokens if token.type != "string"]
     if "recursive" in texts:
-        raise SandboxError("A recursive loop is not available in templates.", tag.line)
+        raise tag.error("A recursive loop is not available in templates.")
     if keyword == "set" and "=" not in texts:
-        raise SandboxError("Write {% set name = value %}: a block can't be captured.", tag.line)
+        raise tag.error("Write {% set name = value %}: a block can't be captured.")
 
 
 def _leaves(tokens: tuple[Token, ...]) -> Iterator[bool]:
@@ -286,10 +306,9 @@ def _product(tag: Tag) -> int:
         if written and written[0] <= LARGEST_FACTOR:
             factor *= max(1, int(written[0]))
         elif not all(numbers):
-            raise SandboxError(
+            raise tag.error(
                 "Multiplication may repeat a text without end. Write one side out (score * 100), "
-                "or make both sides numbers (price|float * count|float).",
-                tag.line,
+                "or make both sides numbers (price|float * count|float)."
             )
     return factor
 

@@ -9,13 +9,24 @@ MAX_DEPTH = 100
 
 
 class SandboxError(ValueError):
-    """A template or an expression that can't be run. `line` counts from 1; 0 when unknown."""
+    """A template or an expression that can't be run. `line` counts from 1; 0 when unknown. `start` and
+    `end` are places in the text; None when only the line is known."""
 
     code = "sandbox"
 
-    def __init__(self, message: str, line: int = 0) -> None:
+    def __init__(
+        self, message: str, line: int = 0, start: int | None = None, end: int | None = None
+    ) -> None:
         super().__init__(f"{message} (line {line})" if line else message)
         self.line = line
+        self.start = start
+        self.end = end
+
+    def moved(self, by: int, size: int) -> "SandboxError":
+        """The same error of a text of `size` characters that begins elsewhere."""
+        if self.start is not None and self.end is not None:
+            self.start, self.end = (min(max(at + by, 0), size) for at in (self.start, self.end))
+        return self
 
 
 class _List:

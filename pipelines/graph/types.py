@@ -225,6 +225,8 @@ _NOT_A_TYPE = {
     "...": "`...` may only stand last in a tuple: `tuple[int, ...]`.",
     "*": "`*` can't be unpacked here; write the types out, or `tuple[int, ...]`.",
 }
+FORMS = tuple(name for name in _FORMS if "." not in name)
+"""The special forms of `typing`: what stands in their brackets is read by rules of their own."""
 RESERVED = frozenset({*PLAIN, *GENERICS, *_FORMS, *NOT_DATA})
 """Names that a type of the user's own can't have."""
 

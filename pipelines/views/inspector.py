@@ -16,11 +16,13 @@ from pipelines.graph import signature as signatures
 from pipelines.graph.codec import plain
 from pipelines.graph.graph import Graph, GraphError, Node
 from pipelines.graph.kinds import KINDS
+from pipelines.graph.kinds.kind import expression_variables
 from pipelines.graph.policy import StepPolicy
 from pipelines.graph.ports import node_ports
 from pipelines.models import Collection, LMProfile, Pipeline
 from pipelines.permissions import Action, can, get_or_404
 from pipelines.services.references import BUILT_IN_COLLECTIONS, BUILT_IN_PROFILES
+from pipelines.views.code_marks import between, mark_of
 from pipelines.views.history import graph_of
 from pipelines.views.inspector_fields import (
     UNSET,
@@ -163,7 +165,7 @@ def _checked(
     try:
         value = read_text(model, name, text)
     except BadValue as bad:
-        return {"error": str(bad)}
+        return {"error": str(bad), "mark": bad.mark}
     values = {key: item for key, item in plain(stored).items() if key != name}
     if value is not UNSET:
         values[name] = value
@@ -193,7 +195,7 @@ def _feedback(graph: Graph, found: Node, widget: str, text: str) -> dict[str, An
         return _signature_feedback(graph, found, text)
     if widget == "template":
         return _template_feedback(text, _samples(graph, found))
-    return {}
+    return _expression_feedback(text) if widget == "expression" else {}
 
 
 def _signature_feedback(graph: Graph, found: Node, text: str) -> dict[str, Any]:
@@ -203,7 +205,7 @@ def _signature_feedback(graph: Graph, found: Node, text: str) -> dict[str, Any]:
     try:
         parsed = signatures.parse(text, types=types if isinstance(types, Mapping) else {})
     except signatures.SignatureError as error:
-        return {"error": worded(error)}
+        return {"error": worded(error), "mark": mark_of(error, text)}
     outputs = chips_of(parsed.outputs.values())
     try:
         added = port_chips(node_ports(graph, found).outputs, parsed.outputs)
@@ -214,23 +216,31 @@ def _signature_feedback(graph: Graph, found: Node, text: str) -> dict[str, Any]:
 
 def worded(error: signatures.SignatureError) -> str:
     """The message with its place, as an editor counts."""
-    line = error.text.count("\n", 0, error.position) + 1
-    column = error.position - (error.text.rfind("\n", 0, error.position) + 1) + 1
-    place = f"Line {line}, column {column}" if "\n" in error.text else f"Column {column}"
-    return f"{place}: {error.message}"
+    mark = between(error.text, error.position, error.end)
+    line = f"Line {mark.line}, column" if "\n" in error.text else "Column"
+    return f"{line} {mark.column}: {error.message}"
 
 
 def _template_feedback(text: str, samples: Mapping[str, Any]) -> dict[str, Any]:
     """The names that the template reads, and how it comes out with a sample for each."""
     try:
         names = sandbox.variables(text)
-    except sandbox.SandboxError:
-        return {}  # the config's own check says it
+    except sandbox.SandboxError as error:
+        return {"mark": mark_of(error, text)}  # the config's own check says what
     try:
         values = {name: samples.get(name, f"‹{name}›") for name in names}
         return {"names": names, "preview": sandbox.render(text, values)[:2_000]}
     except sandbox.SandboxError as error:
-        return {"names": names, "note": str(error)}
+        return {"names": names, "note": str(error), "note_mark": mark_of(error, text)}
+
+
+def _expression_feedback(text: str) -> dict[str, Any]:
+    try:
+        return {"names": expression_variables(text)} if text else {}
+    except sandbox.SandboxError as error:
+        return {"mark": mark_of(error, text)}
+    except ValueError:
+        return {}  # with braces; the config's own check says so
 
 
 def _samples(graph: Graph, found: Node) -> dict[str, Any]:

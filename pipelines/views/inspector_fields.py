@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from pipelines.graph.codec import plain
+from pipelines.views.code_marks import Mark
 
 Widget = Literal[
     "text", "area", "number", "switch", "choice", "segments", "lines", "json", "rows",
@@ -26,7 +27,11 @@ UNSET = object()
 
 
 class BadValue(ValueError):
-    """The text in a field is no value of its type."""
+    """The text in a field is no value of its type; `mark` is where it goes wrong."""
+
+    def __init__(self, message: str, mark: Mark | None = None) -> None:
+        super().__init__(message)
+        self.mark = mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +155,11 @@ def _number(text: str, *, whole: bool) -> float | int:
 def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BadValue(f"Not saved: this is not JSON{place}.") from None
+    except json.JSONDecodeError as error:
+        mark = Mark(line=error.lineno, column=error.colno)
+        raise BadValue(f"Not saved: this is not JSON (line {error.lineno}).", mark) from None
+    except (ValueError, RecursionError):
+        raise BadValue("Not saved: this is not JSON.") from None
 
 
 def _form_field(name: str, info: FieldInfo, values: Mapping[str, Any], error: str) -> FormField:

@@ -22,6 +22,7 @@ from pipelines.graph import signature as signatures
 from pipelines.models import Person, Pipeline, Reference, Signature, SignatureVersion
 from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, can, get_or_404
+from pipelines.views.code_marks import mark_of
 from pipelines.views.inspector import worded
 from pipelines.views.marked_json import marked_json
 from pipelines.views.requests import go_to, person
@@ -168,7 +169,7 @@ def read(parts: Mapping[str, Any]) -> dict[str, Any]:
         parsed = signatures.parse(**parts)
         schema = parsed.json_schema()
     except signatures.SignatureError as error:
-        return {"error": worded(error)}
+        return {"error": worded(error), "mark": mark_of(error, error.text)}
     return {
         "inputs": chips_of(parsed.inputs.values()),
         "outputs": chips_of(parsed.outputs.values()),

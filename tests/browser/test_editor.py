@@ -560,11 +560,11 @@ def test_a_signature_is_saved_in_versions(page: Page) -> None:
     dialog.get_by_label("Name").fill(f"Ask {uuid.uuid4().hex[:6]}")
     dialog.get_by_role("button", name="Create signature").click()
     page.wait_for_url(re.compile("/signatures/[0-9a-f-]{36}/"))
-    page.get_by_label("Signature", exact=True).fill(
+    page.get_by_role("textbox", name="Signature", exact=True).fill(
         "question, passages: list[str] -> answer: flaot"
     )
     expect(page.locator("#text-error")).to_contain_text("did you mean float")
-    page.get_by_label("Signature", exact=True).fill(
+    page.get_by_role("textbox", name="Signature", exact=True).fill(
         "question, passages: list[str] -> answer: float"
     )
     expect(page.locator("#fields tbody tr")).to_have_count(3)

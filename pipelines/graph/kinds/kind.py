@@ -88,10 +88,16 @@ def template_variables(text: str) -> tuple[str, ...]:
     return sandbox.variables(text)
 
 
+_OPENS = "{{ "
+
+
 def expression_variables(text: str) -> tuple[str, ...]:
     """The names an expression reads, in order; a ValueError when it is not one expression."""
     if "%}" in text or "}}" in text:
         raise ValueError(
             "An expression is written without braces: score > 0.5, not {{ score > 0.5 }}."
         )
-    return sandbox.variables("{{ " + text + " }}")
+    try:
+        return sandbox.variables(_OPENS + text + " }}")
+    except sandbox.SandboxError as error:
+        raise error.moved(-len(_OPENS), len(text)) from None

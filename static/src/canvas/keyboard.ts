@@ -97,5 +97,5 @@ export function isEdit(action: Action): boolean {
 export function isTyping(target: EventTarget | null): boolean {
   const element = target as HTMLElement | null;
   if (!element?.closest) return false;
-  return !!element.closest("input, textarea, select, [contenteditable]:not([contenteditable='false'])");
+  return !!element.closest("input, textarea, select, code-editor, [contenteditable]:not([contenteditable='false'])");
 }

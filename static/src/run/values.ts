@@ -24,7 +24,7 @@ function fold(button: HTMLElement): void {
 
 /** The server takes values as JSON. What was not changed is not sent. */
 function edited(box: HTMLTextAreaElement): void {
-  const value = box.parentElement?.querySelector<HTMLInputElement>("[name=value]");
+  const value = box.closest(".field")?.querySelector<HTMLInputElement>("[name=value]");
   if (!value) return;
   const text = box.dataset.edits === "text" ? JSON.stringify(box.value) : box.value;
   value.value = box.value === box.defaultValue ? "" : text;

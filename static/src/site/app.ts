@@ -2,6 +2,7 @@
 
 import "htmx.org";
 import "htmx.org/dist/ext/hx-ws.js";
+import { codeFields } from "./codefields";
 import { dialogs } from "./dialogs";
 import { goto } from "./goto";
 import { guard } from "./guard";
@@ -10,6 +11,7 @@ import { shortcuts } from "./shortcuts";
 import { theme } from "./theme";
 import { toasts } from "./toasts";
 
+codeFields();
 requests();
 theme();
 dialogs();

@@ -4,7 +4,7 @@ export const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 
 export function isTyping(target: EventTarget | null): boolean {
   const element = target as Element | null;
-  return !!element?.closest?.("input, textarea, select, [contenteditable]");
+  return !!element?.closest?.("input, textarea, select, code-editor, [contenteditable]");
 }
 
 export function shortcuts(): void {
