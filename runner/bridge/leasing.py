@@ -17,6 +17,7 @@ from runner.bridge.pool_errors import (
     WorkerBusy,
 )
 from runner.bridge.pool_settings import MAX_SIZE, PoolSettings
+from runner.bridge.pool_totals import Refusal, Totals
 from runner.bridge.proxy import WorkerProxy
 from runner.bridge.sessions import Affinity, Sessions
 from runner.bridge.waiting import Waiter, WaitingLine
@@ -27,12 +28,12 @@ from runner.engine.errors import RunnerError, StepTimeout
 class Leasing:
     """Lends the workers of a workforce, and has it start what is missing."""
 
-    def __init__(self, settings: PoolSettings, barrier: CrashBarrier) -> None:
+    def __init__(self, settings: PoolSettings, barrier: CrashBarrier, totals: Totals) -> None:
         self.settings = settings
+        self.totals = totals
         self.line = WaitingLine()
         self.sessions = Sessions(settings.sessions)
         self.draining = False
-        self.reclaimed = 0
         self.workforce: Workforce
         """Given right after: either tells the other."""
         self._barrier = barrier
@@ -92,6 +93,7 @@ class Leasing:
     async def lease(self, waiter: Waiter, deadline: float | None) -> WorkerProxy:
         self.check_open()
         if len(self.line) >= self.settings.queue_limit:
+            self.totals.refused[Refusal.QUEUE_FULL] += 1
             raise PoolBusy(
                 f"{len(self.line):,} steps wait for pool '{self.settings.name}' already."
             )
@@ -99,8 +101,10 @@ class Leasing:
             worker = choose(waiter, self.workforce.workers.values(), self.settings)
             if worker is not None:
                 self._take(worker, waiter)
+                self.totals.leased(0.0)
                 return worker
         if waiter.strict and self.settings.affinity is Affinity.STRICT_FAIL_FAST:
+            self.totals.refused[Refusal.WORKER_BUSY] += 1
             raise WorkerBusy(
                 f"Worker {waiter.bound} of pool '{self.settings.name}' has session "
                 f"'{waiter.session}' and is at work. Try again, or set the pool's affinity to "
@@ -123,22 +127,26 @@ class Leasing:
             self.line.leave(waiter)
 
     async def _wait(self, waiter: Waiter, deadline: float | None) -> WorkerProxy:
-        patience = self.settings.timeouts.queue
-        limit = asyncio.get_running_loop().time() + patience
+        patience, asked = self.settings.timeouts.queue, asyncio.get_running_loop().time()
+        limit = asked + patience
         at = limit if deadline is None else min(limit, deadline)
         try:
             async with asyncio.timeout_at(at):
-                return await waiter.worker
+                worker = await waiter.worker
         except TimeoutError:
             name = self.settings.name
             if at == deadline:
+                self.totals.refused[Refusal.DEADLINE] += 1
                 raise StepTimeout(f"The deadline passed while waiting for pool '{name}'.") from None
+            self.totals.refused[Refusal.QUEUE_TIMEOUT] += 1
             mend = "Raise the pool's size, or run less at once."
             if self.draining:
                 mend = "It is drained: an administrator resumes it on the page Workers."
             raise PoolBusy(
                 f"No worker of pool '{name}' was free within {patience:g} s. {mend}"
             ) from None
+        self.totals.leased(asyncio.get_running_loop().time() - asked)
+        return worker
 
     def grant(self) -> None:
         """Give workers to who waits, in order; then see to further workers."""
@@ -189,7 +197,7 @@ class Leasing:
         if needs.start:
             self.workforce.start(needs.start)
         if needs.take_back is not None:
-            self.reclaimed += 1
+            self.totals.reclaimed += 1
             needs.take_back.kill("another run waits for it")
 
     def refuse(self, error: RunnerError) -> None:

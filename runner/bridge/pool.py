@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -37,6 +36,7 @@ from runner.bridge.pool_errors import (
 from runner.bridge.pool_figures import stats_of
 from runner.bridge.pool_history import PoolHistory
 from runner.bridge.pool_settings import PoolSettings
+from runner.bridge.pool_totals import Refusal, Totals
 from runner.bridge.proxy import CallHandler, WorkerProxy
 from runner.bridge.timeouts import budget
 from runner.bridge.waiting import Waiter
@@ -62,15 +62,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     queued: float
 
 
-@dataclass(slots=True)
-class Totals:
-    """What the pool counted since it was made."""
-
-    calls: int = 0
-    lost: int = 0
-    retried: int = 0
-
-
 class Pool:
     """Runs calls in workers, within one event loop. Starts by itself with the first call. With
     `shares_nursery`, that is other pools' too, and `aclose` leaves it to its owner."""
@@ -87,7 +78,7 @@ class Pool:
         self.history = PoolHistory()
         self.breaker = Breaker(settings.breaker)
         self.barrier = CrashBarrier(settings.barrier)
-        self.leasing = Leasing(settings, self.barrier)
+        self.leasing = Leasing(settings, self.barrier, self.totals)
         self.ready: Ready | None = None
         self._nursery, self._owns_nursery = nursery, not shares_nursery
         self._opening: asyncio.Task[Ready] | None = None
@@ -144,6 +135,7 @@ class Pool:
         """
         now = asyncio.get_running_loop().time()
         if not self.breaker.admits(now):
+            self.totals.refused[Refusal.CIRCUIT_OPEN] += 1
             raise self._open_circuit(now)
         end = budget(self.settings.timeouts, now=now, deadline=deadline, streams=streams)
         try:
@@ -230,6 +222,7 @@ class Pool:
         if reason.is_crash:
             suspect = Suspect(worker.run_id, worker.step)
             self.barrier.crashed(Crash(suspect, worker.number, reason, now))
+        self.totals.ends[reason] += 1
         self.history.ended(worker.obituary(now))
         self.leasing.ended(worker, lost=reason.is_crash)
 

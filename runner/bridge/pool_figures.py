@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def stats_of(pool: "Pool", now: float) -> dict[str, Any]:
     """JSON. Whose run a worker has is in it: not for everybody's eyes."""
-    settings, totals, breaker = pool.settings, pool.totals, pool.breaker
+    settings, breaker = pool.settings, pool.breaker
     crashes = pool.barrier.tainted(now)
     queued = _waiting(pool.leasing.line)
     state, why = health_of(
@@ -32,10 +32,7 @@ def stats_of(pool: "Pool", now: float) -> dict[str, Any]:
         "why": why,
         "draining": pool.leasing.draining,
         "queued": queued,
-        "calls": totals.calls,
-        "lost": totals.lost,
-        "retried": totals.retried,
-        "reclaimed": pool.leasing.reclaimed,
+        **pool.totals.stats(),
         "started": pool.workforce.started,
         "breaker": str(breaker.state(now)),
         "failing": breaker.failing,

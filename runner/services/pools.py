@@ -96,6 +96,6 @@ def forget_runner_figures(*, runner: str) -> None:
 
 
 def last_figures(*, now: datetime) -> list[dict[str, Any]]:
-    """What each runner told last. Not all of it is for everybody's eyes."""
-    fresh = RunnerFigures.objects.filter(at__gte=now - FRESH)
+    """What each runner told last, the oldest runner first. Not all of it is for everybody's eyes."""
+    fresh = RunnerFigures.objects.filter(at__gte=now - FRESH).order_by("pk")
     return [json.loads(row.figures) for row in fresh]

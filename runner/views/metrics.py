@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -12,6 +13,8 @@ from pipelines.permissions import Action, can
 from pipelines.views.requests import person
 from runner.lm.metrics import CONTENT_TYPE, METRICS, gauge_text
 from runner.models import FINAL, Run
+from runner.services.pools import last_figures
+from runner.views.pool_metrics import pool_text
 
 
 @login_not_required  # a scraper has no session
@@ -20,7 +23,8 @@ from runner.models import FINAL, Run
 def metrics(request: HttpRequest) -> HttpResponse:
     if not (_has_token(request) or can(person(request), Action.APPROVE_HOSTS, None)):
         raise Http404
-    return HttpResponse(METRICS.text() + _unfinished_runs(), content_type=CONTENT_TYPE)
+    pools = pool_text(last_figures(now=timezone.now()))
+    return HttpResponse(METRICS.text() + _unfinished_runs() + pools, content_type=CONTENT_TYPE)
 
 
 def _has_token(request: HttpRequest) -> bool:
