@@ -6,8 +6,6 @@ forked from this process, which has everything loaded, so that a life begins wit
 milliseconds. After each kill the database says which answers it has: none of them may be asked for again.
 """
 
-import asyncio
-import gc
 import os
 import random
 import signal
@@ -15,7 +13,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from benchmarks.report import Report
 from benchmarks.server import database
@@ -55,6 +53,7 @@ def run(report: Report) -> None:
 
 def _kill(world: "World", counting: Model) -> int:
     """Answered calls that were asked for again."""
+    from tests.faults.forked import fork_runner
     from tests.faults.world import Red
 
     chance = random.Random(SEED)
@@ -63,7 +62,7 @@ def _kill(world: "World", counting: Model) -> int:
     for number in range(KILLS):
         if number < RUNS:
             world.run(WHAT[number % len(WHAT)], f"run {number}")
-        pid = _fork()
+        pid = fork_runner()
         if number % AT_ONCE:
             with suppress(Red):  # it may have nothing left to ask
                 world.wait("request", lambda: len(counting.seen()) > seen, seconds=WORKS)  # noqa: B023
@@ -83,8 +82,9 @@ def _finish(world: "World") -> None:
     """The last life goes on until everything has ended."""
     from runner.models import Run
     from runner.models.run import FINAL
+    from tests.faults.forked import fork_runner
 
-    pid = _fork()
+    pid = fork_runner()
     try:
         world.wait("end of all runs", lambda: not Run.objects.exclude(status__in=FINAL).exists())
     finally:
@@ -96,29 +96,3 @@ def _repeated(counting: Model) -> int:
     """Requests that came more than once in one life: a kill explains none of these."""
     calls = Counter((each.key, each.life) for each in counting.seen())
     return sum(count - 1 for count in calls.values())
-
-
-def _fork() -> int:
-    from tests.faults.world import forget_connections
-
-    forget_connections()
-    pid = os.fork()
-    if pid:
-        return pid
-    _execute()
-
-
-def _execute() -> NoReturn:
-    from runner.dispatcher import Runner
-    from runner.management.claiming import claiming
-
-    async def work() -> None:
-        Runner().start()
-        await asyncio.Event().wait()
-
-    gc.freeze()
-    try:
-        with claiming():
-            asyncio.run(work())
-    finally:
-        os._exit(1)

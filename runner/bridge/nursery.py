@@ -37,6 +37,14 @@ class WorkersUnavailable(RunnerError):
     retryable = True
 
 
+class ForkserverEnded(WorkersUnavailable):
+    """The forkserver ended."""
+
+
+LAUNCHES = 3
+"""How often a forkserver that dies as it loads is started before whoever waits for it hears of that."""
+
+
 class Newborn(NamedTuple):
     """A worker just forked: the host's end of its socket."""
 
@@ -129,8 +137,14 @@ class ForkNursery:
 
     async def start(self) -> None:
         async with self._starting:
-            if self._control is None:
-                await self._launch()
+            for left in reversed(range(LAUNCHES)):
+                if self._control is not None:
+                    return
+                try:
+                    await self._launch()
+                except ForkserverEnded:
+                    if not left:
+                        raise
 
     async def fork(self, on_exit: OnExit) -> Newborn:
         await self.start()
@@ -272,7 +286,7 @@ class ForkNursery:
             return
         asyncio.get_running_loop().remove_reader(control)
         control.close()
-        gone = WorkersUnavailable("The forkserver ended.")
+        gone = ForkserverEnded()
         forks, self._forks = self._forks, {}
         workers, self._workers = self._workers, {}
         self._killed.clear()
@@ -286,10 +300,10 @@ class ForkNursery:
         self, kind: Kind, number: int, message: Message, descriptors: tuple[int, ...] = ()
     ) -> None:
         if self._control is None:
-            raise WorkersUnavailable("The forkserver ended.")
+            raise ForkserverEnded
         data = self._wire.pack(kind, number, message)
         try:
             # Blocking, and never for long: the forkserver reads whenever it does not fork.
             socket.send_fds(self._control, [data], descriptors)
         except OSError as error:  # it died a moment ago, which `_hear` will hear
-            raise WorkersUnavailable(f"The forkserver ended: {error}.") from None
+            raise ForkserverEnded(f"The forkserver ended: {error}.") from None

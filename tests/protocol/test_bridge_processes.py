@@ -118,6 +118,19 @@ async def test_forkserver_that_was_killed_is_started_again(pool: Pool) -> None:
     assert again["parent"] != found["parent"]
 
 
+async def test_forkserver_that_is_killed_as_it_loads_is_started_again() -> None:
+    forks = nursery()
+    starting = asyncio.create_task(forks.start())
+    try:
+        while forks._process is None:
+            await asyncio.sleep(0)
+        forks._process.kill()
+        await asyncio.wait_for(starting, 20)
+        (await forks.fork(lambda exited: None)).connection.close()
+    finally:
+        await forks.aclose()
+
+
 async def test_closing_the_pool_leaves_no_process() -> None:
     pool = Pool(PoolSettings(size=3, spares=2), nursery())
     found = await value(pool, "who")
