@@ -37,8 +37,10 @@ PUBLISHED_AT_ONCE = 200
 """Events in one message to those who watch."""
 LITTLE = 64
 """Rows that the event loop writes itself: half a millisecond."""
-SLOW, SLOW_FOR = 0.01, 10.0
-"""Seconds after which a write was slow, and for which the thread does all of them then."""
+SLOW, SLOW_FOR = 0.002, 10.0
+"""Seconds that writes may take on average, and for which the thread does them when they take longer."""
+_SHARE = 1 / 16
+"""What one write counts in that average."""
 ALONE = 0.001
 """Seconds after which a run that goes on alone lets the event loop do other things."""
 CHECKPOINT = 10_000
@@ -82,6 +84,7 @@ class Recorder:
         self._lingering = False
         self._handing_over = False
         self._here_from = -math.inf
+        self._average = 0.0
         self._yielded = -math.inf
         self._rows = 0
         self._snapshot_due = False
@@ -212,8 +215,10 @@ class Recorder:
         for part in batch.parts:
             fill(part)
         stored = write_here(batch.parts, self._connection)
-        if self._loop.time() - started > SLOW:
-            self._here_from = self._loop.time() + SLOW_FOR
+        now = self._loop.time()
+        self._average += (now - started - self._average) * _SHARE
+        if self._average > SLOW:
+            self._average, self._here_from = 0.0, now + SLOW_FOR
         return stored
 
     def _write(self, batch: _Batch) -> None:

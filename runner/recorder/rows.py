@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
+from itertools import chain
 
 from django.db.models import Model
 
@@ -34,7 +35,9 @@ class Table:
     def write(self, cursor: Cursor, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        if cursor.in_lots:
+        if cursor.in_lots and len(rows) <= SMALL_LOT:
+            cursor.execute(self._sql(len(rows)), list(chain.from_iterable(rows)))
+        elif cursor.in_lots:
             for lot in lots(rows):
                 cursor.execute(self._sql(len(lot)), [value for row in lot for value in row])
         else:
