@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.graph.graph import NODE_ID, Edge, Graph, Node
 from pipelines.graph.kinds import KINDS
+from pipelines.graph.kinds.kind import Kind
 from pipelines.graph.kinds.sub_pipeline import SubPipeline
 from pipelines.graph.kinds.sub_pipeline import pinned as pinned_config
 from pipelines.graph.policy import StepPolicy
@@ -105,6 +106,8 @@ def _node_problems(graph: Graph, node: Node) -> Iterator[Problem]:
         )
         return
     yield from _model_problems(node, kind.config, node.config, "config")
+    for field, what in misfits(kind, node.config):
+        yield _bad_value(node, "config", field, what)
     yield from _model_problems(node, StepPolicy, node.policy, "policy")
     if node.kind == "approve" and node.policy.get("timeout") is not None:
         yield Problem(
@@ -124,13 +127,25 @@ def _model_problems(
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
             field = ".".join(str(place) for place in detail["loc"])
-            what = detail["msg"].removeprefix("Value error, ")
-            yield Problem(
-                code=f"bad_{part}",
-                node=node.id,
-                field=field,
-                message=f"Node '{node.id}', {part} '{field}': {what}",
-            )
+            yield _bad_value(node, part, field, detail["msg"].removeprefix("Value error, "))
+
+
+def _bad_value(node: Node, part: str, field: str, what: str) -> Problem:
+    return Problem(
+        code=f"bad_{part}",
+        node=node.id,
+        field=field,
+        message=f"Node '{node.id}', {part} '{field}': {what}",
+    )
+
+
+def misfits(kind: Kind, values: object) -> list[tuple[str, str]]:
+    """Fields of a config that don't go together or are missing beside others, each with what mends it;
+    nothing of a config whose values are not good by themselves."""
+    try:
+        return list(kind.check(kind.config.model_validate(values)))
+    except ValidationError:
+        return []
 
 
 def _parent_problems(graph: Graph, node: Node) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from pipelines.graph.kinds import KINDS
 from pipelines.graph.kinds.kind import expression_variables
 from pipelines.graph.policy import StepPolicy
 from pipelines.graph.ports import node_ports
+from pipelines.graph.validate import misfits
 from pipelines.models import Collection, LMProfile, Pipeline
 from pipelines.permissions import Action, can, get_or_404
 from pipelines.services.references import BUILT_IN_COLLECTIONS, BUILT_IN_PROFILES
@@ -50,7 +51,7 @@ def node(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
     past = _past(request)
     kind = KINDS.get(found.kind)
     pins = found.kind == "pipeline"
-    fields = form_fields(kind.config, found.config) if kind and not pins else []
+    fields = form_fields(kind.config, found.config, _lacks(found)) if kind and not pins else []
     by_runner, fields = _by_runner(found, past, fields)
     context = {
         "pipeline": pipeline,
@@ -170,7 +171,7 @@ def _checked(
     if value is not UNSET:
         values[name] = value
     errors = errors_in(model, values)
-    # What only now goes wrong with the whole is this field's doing.
+    # What goes wrong elsewhere by it, where nothing was wrong, is this field's doing.
     whole = errors.get("signature", "") if "signature" not in errors_in(model, stored) else ""
     error = errors.get(name, "") or whole
     widget = next(each.widget for each in form_fields(model, values) if each.name == name)
@@ -180,9 +181,27 @@ def _checked(
     return {
         **feedback,
         "error": feedback.get("error") or error,
+        "lacks": _lacking(found, changed, name) if part == "config" else "",
         "valid": valid,
         "value": json.dumps(value) if valid and value is not UNSET else None,
     }
+
+
+def _lacks(found: Node) -> dict[str, str]:
+    """At which fields something is missing or does not fit the others. It keeps nothing from being saved."""
+    kind = KINDS.get(found.kind)
+    said: dict[str, str] = {}
+    for field, what in misfits(kind, found.config) if kind else ():
+        said.setdefault(field.partition(".")[0], what)
+    return said
+
+
+def _lacking(before: Node, changed: Node, name: str) -> str:
+    """What the changed field lacks, or what the others lack by its change."""
+    now, then = _lacks(changed), _lacks(before)
+    if name in now:
+        return now[name]
+    return next((f"{field.capitalize()}: {now[field]}" for field in now if field not in then), "")
 
 
 def _with_feedback(graph: Graph, found: Node, each: FormField) -> tuple[FormField, dict[str, Any]]:

@@ -24,6 +24,7 @@ _UNITS = {"timeout": "s", "backoff": "s", "retries": "×"}
 _LABELS = {"lm": "LM profile", "k": "Passages", "url": "ColBERT server", "demos": "Demonstrations"}
 _MAIN_JSON = frozenset({"options"})
 UNSET = object()
+NOTHING: Mapping[str, str] = types.MappingProxyType({})
 
 
 class BadValue(ValueError):
@@ -64,9 +65,12 @@ class FormField:
         return self.is_wide and self.widget not in ("signature", "profile", "segments")
 
 
-def form_fields(model: type[BaseModel], values: Mapping[str, Any]) -> list[FormField]:
-    """All fields, in the order of the model, but the signature's own first."""
-    errors = errors_in(model, values)
+def form_fields(
+    model: type[BaseModel], values: Mapping[str, Any], lacks: Mapping[str, str] = NOTHING
+) -> list[FormField]:
+    """All fields, in the order of the model, but the signature's own first. `lacks` says at which of them
+    something is missing or does not fit the others."""
+    errors = {**lacks, **errors_in(model, values)}
     found = [
         _form_field(name, info, values, errors.get(name, ""))
         for name, info in model.model_fields.items()

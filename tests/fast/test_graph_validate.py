@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 
 from pipelines.graph.graph import Edge, Graph, GraphError, Node
-from pipelines.graph.ports import fits
+from pipelines.graph.kinds import KINDS
+from pipelines.graph.kinds.kind import Kind
+from pipelines.graph.ports import fits, node_ports
 from pipelines.graph.validate import validate
 from tests.graphs import chain, edges, fields, interface, node
 
@@ -90,6 +92,32 @@ def test_a_field_error_names_the_field() -> None:
     graph = Graph.of([node("a", "search", k=0)])
     problem = next(p for p in validate(graph) if p.code == "bad_config")
     assert (problem.node, problem.field) == ("a", "k")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+def test_no_config_is_refused_for_how_its_fields_go_together(kind: Kind) -> None:
+    """Else fields could be set in one order only: `Kind.check` says it, and lists it as a problem."""
+    assert not kind.config.__pydantic_decorators__.model_validators
+
+
+@pytest.mark.parametrize("first", ["module", "reward"])
+def test_a_module_and_its_reward_are_set_in_any_order(first: str) -> None:
+    config = {"signature": "question -> answer", "module": "Predict"}
+    steps = [("module", "BestOfN"), ("reward", "answer|length < 80")]
+    for field, value in sorted(steps, key=lambda each: each[0] != first):
+        config[field] = value
+        best = node("it", "dspy_module", **config)
+        assert node_ports(Graph.of([best]), best).output("answer")  # its edges stay
+        lacks = [each.field for each in validate(Graph.of([best])) if each.code == "bad_config"]
+        assert lacks == (["reward"] if "reward" not in config else [])
+
+
+def test_what_is_said_of_a_field_that_was_renamed_is_a_problem_and_its_ports_are_there() -> None:
+    kept = {"descriptions": {"old": "Asked"}, "constraints": {"y": {"min_length": 2}}}
+    renamed = node("it", signature="fresh -> y: int", **kept)
+    found = [each.field for each in validate(Graph.of([renamed])) if each.code == "bad_config"]
+    assert found == ["descriptions.old", "constraints.y"]
+    assert [port.name for port in node_ports(Graph.of([renamed]), renamed).inputs] == ["fresh"]
 
 
 def test_an_edge_may_not_cross_a_container() -> None:

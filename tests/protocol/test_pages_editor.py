@@ -247,7 +247,6 @@ def test_a_template_is_shown_with_samples_of_what_arrives(owner: Client, who: Pe
         ("temperature", "9", "Not saved: 2 is the most."),
         ("max_tokens", "1.5", "use a whole number"),
         ("demos", "{", "not JSON"),
-        ("constraints", '{"x": {"ge": "a"}}', ""),
         ("signature", "x" * 30_000, "20,000 characters"),
         ("instructions", "x" * 100_001, "Not saved: 100,000 characters is the most."),
     ],
@@ -258,6 +257,37 @@ def test_a_value_out_of_bounds_is_not_saved_and_says_why(
     answer = check(owner, pipeline_of(who), "s0", field=field, value=value)
     assert "data-valid" not in answer
     assert said in answer
+
+
+BEST = {"module": "Predict", "signature": "question -> answer"}
+DESCRIBED = {"signature": "old -> y", "descriptions": {"old": "What was asked"}}
+SENT = {"url": "https://api.example.com/{{ body }}", "method": "GET"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "field", "value", "lacks"),
+    [
+        ("dspy_module", BEST, "module", "BestOfN", "Reward: BestOfN needs a reward"),
+        ("dspy_module", BEST, "reward", "wrong|length", "The reward reads &#x27;wrong&#x27;"),
+        ("predict", DESCRIBED, "signature", "x -> y", "Descriptions: There is no field"),
+        ("predict", DESCRIBED, "constraints", '{"z": {"ge": 1}}', "There is no field"),
+        ("validate", {"fields": "age: int"}, "constraints", '{"n": {"ge": 1}}', "no field"),
+        ("http_request", SENT, "method", "POST", "Url: The address reads &#x27;body&#x27;"),
+    ],
+)
+def test_what_another_field_lacks_keeps_nothing_from_being_saved(
+    owner: Client,
+    who: People,
+    kind: str,
+    config: dict[str, Any],
+    field: str,
+    value: str,
+    lacks: str,
+) -> None:
+    pipeline = pipeline_of(who, graph=Graph.of([Node(id="it", kind=kind, config=config)]))
+    said = check(owner, pipeline, "it", field=field, value=value)
+    assert "data-valid" in said
+    assert lacks in said.replace("<code>", "").replace("</code>", "")
 
 
 @pytest.mark.parametrize(

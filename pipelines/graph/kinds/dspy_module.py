@@ -1,13 +1,13 @@
 """dspy_module: any module of the installed DSPy, with what it needs as references."""
 
-from collections.abc import Iterable
-from typing import Any, Self
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipelines.graph.graph import Port
 from pipelines.graph.kinds.kind import Body, Kind, Ports
-from pipelines.graph.kinds.predict import Predict, input_ports, output_ports
+from pipelines.graph.kinds.predict import Predict, check_predict, input_ports, output_ports
 from pipelines.graph.kinds.references import TOOL_NAME, Reward, parse_reward
 
 MODULE_NAME = r"^[A-Za-z][A-Za-z0-9]{0,63}$"
@@ -71,19 +71,6 @@ class DSPyModule(Predict):
             parse_reward(text)
         return text
 
-    @model_validator(mode="after")
-    def _reward_reads_fields(self) -> Self:
-        if self.module in REWARDED and not self.reward.strip():
-            raise ValueError(f"{self.module} needs a reward, for example: answer|length < 80.")
-        known = {*self.parsed().inputs, *(port.name for port in _outputs_of(self, self.inner))}
-        for name in self.rewarded_by.names if self.rewarded_by else ():
-            if name not in known:
-                raise ValueError(
-                    f"The reward reads '{name}', which is no field here. "
-                    f"There are: {', '.join(sorted(known))}."
-                )
-        return self
-
     @property
     def rewarded_by(self) -> Reward | None:
         return parse_reward(self.reward) if self.reward.strip() else None
@@ -99,6 +86,20 @@ def _outputs_of(config: Predict, module: str) -> Ports:
     named = output_ports(config, Body())
     taken = {port.name for port in named}
     return (*(port for port in EXTRA_OUTPUTS.get(module, ()) if port.name not in taken), *named)
+
+
+def _check(config: DSPyModule) -> Iterator[tuple[str, str]]:
+    yield from check_predict(config)
+    if config.module in REWARDED and not config.reward.strip():
+        yield "reward", f"{config.module} needs a reward, for example: answer|length < 80."
+    known = {*config.parsed().inputs, *(port.name for port in _outputs_of(config, config.inner))}
+    for name in config.rewarded_by.names if config.rewarded_by else ():
+        if name not in known:
+            yield (
+                "reward",
+                f"The reward reads '{name}', which is no field here. "
+                f"There are: {', '.join(sorted(known))}.",
+            )
 
 
 def _inputs(config: DSPyModule, body: Body) -> Ports:
@@ -128,6 +129,7 @@ DSPY_MODULE = Kind(
     description="Runs a module of DSPy over a signature, in a worker process.",
     group="language model",
     config=DSPyModule,
+    check=_check,
     inputs=_inputs,
     outputs=_outputs,
     backends=frozenset({"dspy"}),

@@ -1,9 +1,10 @@
 """http_request: a request to an approved host."""
 
 import re
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipelines.graph.graph import Port
 from pipelines.graph.kinds.kind import Body, Config, Kind, Ports, TemplateText, template_variables
@@ -74,19 +75,18 @@ class HttpRequest(Config):
                 raise ValueError(f"The header '{name}' has a value that no header can carry.")
         return headers
 
-    @model_validator(mode="after")
-    def _has_one_body(self) -> Self:
-        if "body" in template_variables(self.url) and self.method in BODIES:
-            raise ValueError(
-                "The address reads 'body', which is the request's own body. Rename it."
-            )
-        return self
+
+def _check(config: HttpRequest) -> Iterator[tuple[str, str]]:
+    if "body" in template_variables(config.url) and config.method in BODIES:
+        yield "url", "The address reads 'body', which is the request's own body. Rename it."
 
 
 def _inputs(config: HttpRequest, body: Body) -> Ports:
     named = tuple(Port(name=name) for name in template_variables(config.url))
-    own = (Port(name="body", required=False, description="A text, or values sent as JSON."),)
-    return (*named, *own) if config.method in BODIES else named
+    if config.method not in BODIES:
+        return named
+    own = Port(name="body", required=False, description="A text, or values sent as JSON.")
+    return (*(port for port in named if port.name != own.name), own)
 
 
 def _outputs(config: HttpRequest, body: Body) -> Ports:
@@ -103,6 +103,7 @@ HTTP_REQUEST = Kind(
     description="Sends a request to a host that an administrator has approved.",
     group="data",
     config=HttpRequest,
+    check=_check,
     inputs=_inputs,
     outputs=_outputs,
     backends=frozenset({"native"}),

@@ -27,12 +27,15 @@ class Body:
 type Ports = tuple[Port, ...]
 type PortsOf = Callable[[Any, Body], Ports]
 type BodyCheck = Callable[[Any, Body], Iterable[str]]
+type FieldCheck = Callable[[Any], Iterable[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One entry of the catalogue. `upgrades` maps an old schema version to what lifts a config from
-    it to the next one. `check_body` says what keeps a container's body from being its own, `repeatable`
+    it to the next one. `check` says which fields of a config don't go together or are missing beside
+    others, each with what mends it: each is good by itself, so that they may be set in any order.
+    `check_body` says what keeps a container's body from being its own, `repeatable`
     whether a step may be done again without asking when nobody knows what came of it."""
 
     name: str
@@ -45,6 +48,7 @@ class Kind:
     backends: frozenset[Backend]
     version: int = 1
     container: bool = False
+    check: FieldCheck = lambda config: ()
     check_body: BodyCheck = lambda config, body: ()
     repeatable: Callable[[Any], bool] = lambda config: True
     upgrades: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = field(default_factory=dict)

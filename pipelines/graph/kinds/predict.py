@@ -1,8 +1,9 @@
 """predict and chain_of_thought: typed fields in, typed fields out, through a language model."""
 
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from pipelines.graph import signature as signatures
 from pipelines.graph.graph import Port
@@ -35,20 +36,55 @@ class Predict(LMConfig):
         signatures.parse(text, types=info.data.get("types", {}))
         return text
 
-    @model_validator(mode="after")
-    def _extras_fit(self) -> Self:
-        self.parsed()
-        return self
-
     def parsed(self) -> signatures.Signature:
-        """The signature with everything that this config adds to its text."""
+        """The signature with everything that this config adds to its text and that fits it."""
+        try:
+            return self._parsed(self.descriptions, self.constraints)
+        except signatures.SignatureError:
+            unfit = {place for place, _ in self.unfit()}
+            given: dict[str, Mapping[str, Any]] = {
+                "descriptions": self.descriptions,
+                "constraints": self.constraints,
+            }
+            fitting = {
+                part: {name: each for name, each in of.items() if f"{part}.{name}" not in unfit}
+                for part, of in given.items()
+            }
+            return self._parsed(**fitting)
+
+    def unfit(self) -> Iterator[tuple[str, str]]:
+        """What is said of fields that the signature does not have, or not so: where, and why not."""
+        if not self._misfit(self.descriptions, self.constraints):
+            return
+        for name, text in self.descriptions.items():
+            if why := self._misfit({name: text}, {}):
+                yield f"descriptions.{name}", why
+        for name, constraint in self.constraints.items():
+            if why := self._misfit({}, {name: constraint}):
+                yield f"constraints.{name}", why
+
+    def _misfit(self, descriptions: Mapping[str, Any], constraints: Mapping[str, Any]) -> str:
+        try:
+            self._parsed(descriptions, constraints)
+        except signatures.SignatureError as error:
+            return error.message
+        return ""
+
+    def _parsed(
+        self, descriptions: Mapping[str, Any], constraints: Mapping[str, Any]
+    ) -> signatures.Signature:
         return signatures.parse(
             self.signature,
             instructions=self.instructions,
-            descriptions=self.descriptions,
-            constraints=self.constraints,
+            descriptions=descriptions,
+            constraints=constraints,
             types=self.types,
         )
+
+
+def check_predict(config: Predict) -> Iterator[tuple[str, str]]:
+    """Whether what stands beside the signature fits it."""
+    return config.unfit()
 
 
 REASONING = "reasoning"
@@ -94,6 +130,7 @@ PREDICT = Kind(
     description="Asks a language model for the outputs of a signature.",
     group="language model",
     config=Predict,
+    check=check_predict,
     inputs=input_ports,
     outputs=output_ports,
     backends=frozenset({"native", "dspy"}),
@@ -105,6 +142,7 @@ CHAIN_OF_THOUGHT = Kind(
     description="Lets the model reason before it answers.",
     group="language model",
     config=Predict,
+    check=check_predict,
     inputs=input_ports,
     outputs=_reasoned_ports,
     backends=frozenset({"native", "dspy"}),

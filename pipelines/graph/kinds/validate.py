@@ -1,5 +1,6 @@
 """validate: typed checks of values, with a message per field."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -27,7 +28,22 @@ class Validate(Config):
         return text
 
     def parsed(self) -> signatures.Signature:
-        return signatures.parse(f"{self.fields} ->", constraints=self.constraints)
+        """The fields with those constraints that fit them."""
+        fitting = {name: each for name, each in self.constraints.items() if not self._misfit(name)}
+        return signatures.parse(f"{self.fields} ->", constraints=fitting)
+
+    def unfit(self) -> Iterator[tuple[str, str]]:
+        """Constraints of fields that are not there or not so: where, and why not."""
+        for name in self.constraints:
+            if why := self._misfit(name):
+                yield f"constraints.{name}", why
+
+    def _misfit(self, name: str) -> str:
+        try:
+            signatures.parse(f"{self.fields} ->", constraints={name: self.constraints[name]})
+        except signatures.SignatureError as error:
+            return error.message
+        return ""
 
 
 def _inputs(config: Validate, body: Body) -> Ports:
@@ -47,6 +63,7 @@ VALIDATE = Kind(
     description="Checks types and constraints, field by field.",
     group="data",
     config=Validate,
+    check=Validate.unfit,
     inputs=_inputs,
     outputs=_outputs,
     backends=frozenset({"native"}),

@@ -10,7 +10,7 @@ import { Company } from "./company";
 import { Edits, type Place } from "./edits";
 import { after, answered, caughtUp, marked } from "./graph";
 import { History } from "./history";
-import { Inspector } from "./inspector";
+import { Inspector, keysOf } from "./inspector";
 import { Keeper } from "./kept";
 import { keys } from "./keys";
 import { NodeEdits } from "./nodeedits";
@@ -398,6 +398,10 @@ class Editor {
     if (place === "ahead") void this.catchUp();
     else this.past.refresh();
     if (edit.undoes) void this.inspector.refresh();
+    else if (keysOf(answer.operation, this.inspector.node).some((key) => key.startsWith("config/"))) {
+      const own = this.problems.filter(({ node }) => node === this.inspector.node);
+      this.inspector.lookAround(own.map(({ field }) => field?.split(".")[0] ?? ""));
+    }
   }
 
   /** What a run asks for is drawn by the server. */

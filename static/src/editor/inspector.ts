@@ -105,6 +105,16 @@ export class Inspector {
     if (this.tab === LAST) this.openTab(LAST);
   }
 
+  /** A field was saved: what others lack, or were refused for, may be another now. `wrong` names those of
+   * which something is said elsewhere. */
+  lookAround(wrong: string[]): void {
+    for (const element of this.panel.querySelectorAll<HTMLElement>("[data-part=config][data-field]")) {
+      const field = fieldOf(element);
+      if (!field || element.contains(document.activeElement)) continue;
+      if (wrong.includes(field.name) || element.querySelector(".said .err")) this.check(field);
+    }
+  }
+
   focusLabel(): void {
     const label = this.panel.querySelector<HTMLInputElement>("[name=label]");
     label?.focus();
