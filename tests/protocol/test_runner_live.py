@@ -132,6 +132,22 @@ async def test_polling_gives_what_the_socket_gives(world: World, seed: int) -> N
     assert polled[-1]["type"] == "run_finished"
 
 
+async def test_who_is_told_of_a_step_finds_its_row(world: World) -> None:
+    run, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder, connected(world, "owner") as socket:
+        watcher = await socket.watch(run)
+        await watcher.until("caught_up")
+        journal = recorder.open(state)
+        journal.append(event(EventType.STEP_STARTED, "s", kind="predict", inputs={}))
+        await journal.commit()
+        assert (await db(since, run, 0))["events"] == []
+        assert await socket.receive_nothing(timeout=0.05)
+        await recorder.close(journal)  # now the rows are there
+        await watcher.until("step_started")
+        assert await db(run.steps.filter(path="s").exists)
+        assert len((await db(since, run, 0))["events"]) == 1
+
+
 async def test_a_message_that_the_layer_dropped_is_read_from_the_database(world: World) -> None:
     run, state = await db(world.claimed)
     async with recording() as recorder, connected(world, "owner") as socket:
