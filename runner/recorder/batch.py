@@ -21,6 +21,7 @@ from runner.recorder.rows import (
     FORGET_ANSWERS,
     LEASE,
     PROGRESS,
+    SMALL_LOT,
     STEPS,
     Fence,
     Lease,
@@ -119,6 +120,8 @@ def write_here(parts: Sequence[Part], connection: SharedConnection) -> bool:
 
 
 def _write(parts: Sequence[Part], cursor: Cursor) -> None:
+    if len(parts) == 1 and cursor.in_lots and _write_events(parts[0], cursor):
+        return
     held = _held(cursor, parts)
     gathered: dict[Table, list[Row]] = {}
     for part in held:
@@ -130,6 +133,20 @@ def _write(parts: Sequence[Part], cursor: Cursor) -> None:
     for part in held:
         if part.finish is not None and part.journal.projection.is_final:
             cursor.execute(FORGET_ANSWERS, [part.journal.state.id.hex])
+
+
+def _write_events(part: Part, cursor: Cursor) -> bool:
+    """What nearly every commit of a run that goes on alone is: a few events and nothing else. False when
+    it is not, or when the run may not be ours."""
+    if part.fence is not LEASE or any(
+        part.stored[each] for each in part.stored if each is not EVENTS
+    ):
+        return False
+    events = part.stored[EVENTS]
+    if not 0 < len(events) <= SMALL_LOT or not EVENTS.write_if_ours(cursor, events, _own_row(part)):
+        return False
+    part.error = None
+    return True
 
 
 def _held(cursor: Cursor, parts: Sequence[Part]) -> list[Part]:

@@ -43,16 +43,24 @@ class Table:
         else:
             cursor.executemany(self._sql(1), rows)
 
-    def _sql(self, rows: int) -> str:
+    def write_if_ours(self, cursor: Cursor, rows: Sequence[Row], lease: Row) -> bool:
+        """Write a few rows of one run where its lease is what it was, in one statement; False when that
+        can't be said of all of them. For SQLite, which has one writer at a time."""
+        values = [*chain.from_iterable(rows), *lease]
+        return cursor.execute(self._sql(len(rows), LEASE.condition), values) == len(rows)
+
+    def _sql(self, rows: int, condition: str = "") -> str:
         """The statement for so many rows."""
-        made = self._made.get(rows)
+        made = self._made.get((rows, condition))
         if made is None:
-            values = ", ".join([marks(len(self.fields))] * rows)
-            made = self._made[rows] = f"{self._begin} {values} {self._end}"
+            values = f"VALUES {', '.join([marks(len(self.fields))] * rows)}"
+            if condition:
+                values = f"SELECT * FROM ({values}) WHERE EXISTS ({condition})"  # noqa: S608
+            made = self._made[rows, condition] = f"{self._begin} {values} {self._end}"
         return made
 
     @cached_property
-    def _made(self) -> dict[int, str]:
+    def _made(self) -> dict[tuple[int, str], str]:
         return {}
 
     @cached_property
@@ -64,7 +72,7 @@ class Table:
     def _begin(self) -> str:
         # All names are those of our own models; every value is a parameter.
         table = self.model._meta.db_table
-        return f"INSERT INTO {table} ({', '.join(self._columns.values())}) VALUES"
+        return f"INSERT INTO {table} ({', '.join(self._columns.values())})"
 
     @cached_property
     def _end(self) -> str:
@@ -177,17 +185,17 @@ class Lease:
 
     def pass_through(self, cursor: Cursor, rows: Sequence[Row]) -> set[str]:
         if not cursor.in_lots:
-            return {row[0] for row in rows if cursor.returned(f"{self._of_one} FOR SHARE", row)}
+            return {row[0] for row in rows if cursor.returned(f"{self.condition} FOR SHARE", row)}
         # SQLite has one writer at a time.
         if len(rows) == 1:
-            return {run for (run,) in cursor.returned(self._of_one, rows[0])}
+            return {run for (run,) in cursor.returned(self.condition, rows[0])}
         found = [
             cursor.returned(self._of_many(len(lot)), [value for row in lot for value in row])
             for lot in lots(rows)
         ]
         return {run for runs in found for (run,) in runs}
 
-    _of_one = f"SELECT id FROM {_RUN} WHERE id = %s AND epoch = %s AND owner = %s"  # noqa: S608
+    condition = f"SELECT id FROM {_RUN} WHERE id = %s AND epoch = %s AND owner = %s"  # noqa: S608
 
     def _of_many(self, rows: int) -> str:
         """For SQLite, which names the columns of VALUES itself."""
