@@ -20,7 +20,7 @@ from runner.live import Publisher
 from runner.lm.metrics import METRICS
 from runner.lm.telemetry import SpanExporter
 from runner.recorder import DatabaseThread, Recorder
-from runner.services import forget_unused_indexes, note_modules, prune
+from runner.services import forget_unused_indexes, measure, note_modules, prune
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,11 @@ ORDERS_READ = 1.0
 FIGURES_KEPT = 2.0
 PRUNED = 3600.0
 PROBED = 5.0
+MEASURED = 60.0
 """Seconds between the figures of the workers page, looks for what administrators ask of pools, syncs of
-the router's figures, and looks for old runs."""
+the router's figures, looks for old runs, for providers that are back, and for runs to measure."""
+BREATH = 0.1
+"""Seconds between two hundreds of runs that are measured."""
 
 OPEN_FILES = 16_384
 
@@ -82,6 +85,7 @@ class Runner:
         self._tasks = [
             loop.create_task(self._tell_workers()),
             loop.create_task(self._prune()),
+            loop.create_task(self._measure()),
             loop.create_task(self._keep_figures()),
             loop.create_task(self._probe(Probing(self._thread, loop.time))),
         ]
@@ -150,6 +154,16 @@ class Runner:
                 await probing.look()
             except DatabaseError as error:
                 logger.warning("Suspended runs could not be looked at: %s", error)
+
+    async def _measure(self) -> None:
+        """What ended runs left, a little at a time, so that the page of what is kept has it."""
+        while True:
+            measured = 0
+            try:
+                measured = await self._thread.do(measure)
+            except DatabaseError as error:
+                logger.warning("What runs left could not be measured, trying again: %s", error)
+            await asyncio.sleep(BREATH if measured else MEASURED)
 
     async def _prune(self) -> None:
         """Retention: a little at a time, so that nobody waits for it."""

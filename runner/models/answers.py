@@ -8,7 +8,6 @@ from django.db.models import Count, Max, Sum
 
 from pipelines.models import Project
 from pipelines.models.project import OwnedQuerySet
-from runner.models.bytes import Bytes
 from runner.models.row_id import RowId
 from runner.models.run import Run
 
@@ -42,9 +41,7 @@ class CachedAnswerQuerySet(OwnedQuerySet["CachedAnswer"]):
         rows = self.order_by("project__name", "profile").values(
             "project", "project__name", "profile"
         )
-        held = rows.annotate(
-            answers=Count("pk"), size=Sum(Bytes("value")), newest=Max("created_at")
-        )
+        held = rows.annotate(answers=Count("*"), taken=Sum("size"), newest=Max("created_at"))
         return [dict(row) for row in held]
 
 
@@ -59,6 +56,7 @@ class CachedAnswer(models.Model):
     profile = models.CharField(max_length=100)
     value = models.TextField()
     created_at = models.DateTimeField(db_index=True)
+    size = models.PositiveBigIntegerField(default=0, help_text="Bytes of the value.")
 
     objects = CachedAnswerQuerySet.as_manager()
 
@@ -66,6 +64,12 @@ class CachedAnswer(models.Model):
         ordering = ["-created_at"]
         constraints = [
             models.UniqueConstraint(fields=["project", "key"], name="one_answer_of_a_cache_key")
+        ]
+        indexes = [
+            # So that sums and counts read no value.
+            models.Index(
+                fields=["project", "profile", "size", "created_at"], name="sizes_of_cached_answers"
+            )
         ]
 
     def __str__(self) -> str:

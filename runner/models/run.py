@@ -62,6 +62,9 @@ class RunQuerySet(OwnedQuerySet["Run"]):
         """Without the runs of one step, whose inputs are the step's own."""
         return self.exclude(partial__contains='"mode":"only"')
 
+    def to_be_measured(self) -> Self:
+        return self.filter(finished_at__isnull=False, event_bytes__isnull=True)
+
     def finished_before(self, moment: datetime) -> Self:
         return self.filter(status__in=FINAL, finished_at__lt=moment)
 
@@ -108,6 +111,12 @@ class Run(PublicId):
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     epoch = models.PositiveIntegerField(default=0, editable=False)
     last_seq = models.PositiveIntegerField(default=0, editable=False)
+    # What it left, measured some time after its end (`runner.services.sizes`): its events with the texts of
+    # its streams, and its large values.
+    event_rows = models.PositiveIntegerField(null=True, editable=False)
+    event_bytes = models.PositiveBigIntegerField(null=True, editable=False)
+    artifact_count = models.PositiveIntegerField(null=True, editable=False)
+    artifact_bytes = models.PositiveBigIntegerField(null=True, editable=False)
 
     objects = RunQuerySet.as_manager()
 
@@ -125,6 +134,16 @@ class Run(PublicId):
                 condition=~Q(status__in=[status.value for status in FINAL]),
             ),
             models.Index(fields=["finished_at"]),
+            # So that sums by project read nothing else; and what is still to be measured.
+            models.Index(
+                fields=["project", "event_rows", "event_bytes", "artifact_count", "artifact_bytes"],
+                name="sizes_of_runs",
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="runs_that_are_not_measured",
+                condition=Q(event_bytes__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -47,15 +47,16 @@ class DatabaseResponseCache:
         return await self._thread.patiently(self._get, key_hash(key))
 
     async def put(self, key: CacheKey, value: bytes) -> None:
-        await self._thread.patiently(self._put, key, value.decode())
+        await self._thread.patiently(self._put, key, value)
 
     def _get(self, key: str) -> bytes | None:
         found = CachedAnswer.objects.filter(project_id=self._project, key=key)
         value = found.values_list("value", flat=True).first()
         return None if value is None else value.encode()
 
-    def _put(self, key: CacheKey, value: str) -> None:
-        row = (self._project.hex, key_hash(key), key.profile[:100], value, moment(time.time()))
+    def _put(self, key: CacheKey, value: bytes) -> None:
+        who = (self._project.hex, key_hash(key), key.profile[:100])
+        row = (*who, value.decode(), len(value), moment(time.time()))
         with Cursor.of_thread() as cursor:
             CACHED_ANSWERS.write(cursor, [row])
 

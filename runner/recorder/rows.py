@@ -129,9 +129,9 @@ STREAMS = Table(
 REPLAY_ANSWERS = Table(ReplayAnswer, ("run", "key", "value"), key=("run", "key"))
 CACHED_ANSWERS = Table(
     CachedAnswer,
-    ("project", "key", "profile", "value", "created_at"),
+    ("project", "key", "profile", "value", "size", "created_at"),
     key=("project", "key"),
-    updates=("value", "created_at"),
+    updates=("value", "size", "created_at"),
 )
 
 _RUN = Run._meta.db_table

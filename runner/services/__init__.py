@@ -23,6 +23,7 @@ from runner.services.runs import (
     start_run,
 )
 from runner.services.sign_in import redeem_sign_in, sign_in_token
+from runner.services.sizes import measure
 from runner.services.stops import step_stopped, stop_step
 from runner.services.tools import allow_tool
 
@@ -38,6 +39,7 @@ __all__ = [
     "due_runs",
     "forget_unused_indexes",
     "forget_with",
+    "measure",
     "note_modules",
     "order_pool",
     "pin_backend",

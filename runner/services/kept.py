@@ -1,5 +1,6 @@
 """What the database holds of each project, in rows and bytes."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from runner.models import (
     Stream,
 )
 from runner.models.bytes import Bytes
+from runner.services.sizes import measure, sums
 
 
 @dataclass(slots=True)
@@ -30,6 +32,9 @@ class Share:
 
     rows: int = 0
     size: int = 0
+
+    def add(self, rows: int, size: int) -> None:
+        self.rows, self.size = self.rows + rows, self.size + size
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,9 +53,15 @@ class Kept:
 SORTS = ("runs", "events", "artifacts", "answers", "cached")
 """Runs; what they told; large values of theirs; answers for resuming and pinned ones; the response cache."""
 
+MEASURED = 1.0
 
-def kept() -> list[Kept]:
-    """Of every project, the largest first. Reads every value: a second for each few hundred megabytes."""
+type Taken = tuple[str, UUID, int, int]
+"""Sort, project, rows and bytes."""
+
+
+def kept(seconds: float = MEASURED) -> tuple[list[Kept], int]:
+    """Of every project, the largest first; and how many runs are not in it yet, since measuring them would
+    have taken longer than so many seconds."""
     found = {
         project.pk: Kept(
             project=project,
@@ -59,49 +70,51 @@ def kept() -> list[Kept]:
         )
         for project in Project.objects.all()
     }
-    for sort, owner, rows, size in _measured(None):
+    until = time.monotonic() + seconds
+    while measure() and time.monotonic() < until:
+        pass
+    for sort, owner, rows, size in (*_of_runs(Run.objects.all()), *_of_projects()):
         if owner in found:
-            share = found[owner].shares[sort]
-            share.rows, share.size = share.rows + rows, share.size + size
-    return sorted(found.values(), key=lambda each: -each.size)
+            found[owner].shares[sort].add(rows, size)
+    left = Run.objects.to_be_measured().count()
+    return sorted(found.values(), key=lambda each: -each.size), left
 
 
 def shares_of(runs: RunQuerySet) -> dict[str, Share]:
-    """What these runs take, by sort."""
+    """What these runs, which have ended, take, by sort."""
+    while measure(runs):
+        pass
     found = {sort: Share() for sort in SORTS[:-1]}
-    for sort, _, rows, size in _measured(runs):
-        share = found[sort]
-        share.rows, share.size = share.rows + rows, share.size + size
+    for sort, _, rows, size in _of_runs(runs):
+        found[sort].add(rows, size)
     return found
 
 
-def _measured(runs: RunQuerySet | None) -> Iterator[tuple[str, UUID, int, int]]:
-    """Sort, project, rows and bytes: of these runs, or of everything."""
-    of_runs: list[tuple[str, Any, Any]] = [
+def _of_runs(runs: RunQuerySet) -> Iterator[Taken]:
+    """Of those that have ended what was measured; of the others all that they have told so far."""
+    for owner, count, events, event_bytes, artifacts, artifact_bytes in sums(runs):
+        yield "runs", owner, count, 0
+        yield "events", owner, events, event_bytes
+        yield "artifacts", owner, artifacts, artifact_bytes
+    going_on = runs.filter(finished_at__isnull=True).order_by().values("pk")
+    of_runs: tuple[tuple[str, Any, Any], ...] = (
         ("events", Event, Bytes("data")),
         ("events", Stream, Bytes("text")),
         ("artifacts", Artifact, "size"),
         ("answers", ReplayAnswer, Bytes("value")),
-    ]
-    own = Run.objects.all() if runs is None else runs
-    for owner, rows in own.order_by().values_list("project").annotate(rows=Count("pk")):
-        yield "runs", owner, rows, 0
+    )
     for sort, model, size in of_runs:
-        rows = (
-            model.objects.all() if runs is None else model.objects.filter(run__in=runs.values("pk"))
-        )
-        yield from _grouped(sort, rows, "run__project", size)
-    if runs is None:
-        yield from _grouped(
-            "answers", PinnedOutput.objects.all(), "pipeline__project", Bytes("outputs")
-        )
-        yield from _grouped("cached", CachedAnswer.objects.all(), "project", Bytes("value"))
+        yield from _grouped(sort, model.objects.filter(run__in=going_on), "run__project", size)
 
 
-def _grouped(
-    sort: str, rows: "QuerySet[Any]", owner: str, size: Any
-) -> Iterator[tuple[str, UUID, int, int]]:
-    counted = rows.order_by().values_list(owner).annotate(rows=Count("pk"), taken=Sum(size))
+def _of_projects() -> Iterator[Taken]:
+    pins = PinnedOutput.objects.all()
+    yield from _grouped("answers", pins, "pipeline__project", Bytes("outputs"))
+    yield from _grouped("cached", CachedAnswer.objects.all(), "project", "size")
+
+
+def _grouped(sort: str, rows: "QuerySet[Any]", owner: str, size: Any) -> Iterator[Taken]:
+    counted = rows.order_by().values_list(owner).annotate(rows=Count("*"), taken=Sum(size))
     for project, count, total in counted:
         yield sort, project, count, total or 0
 

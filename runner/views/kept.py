@@ -46,16 +46,17 @@ class Wish:
 @require_safe
 @never_cache
 def kept(request: HttpRequest) -> HttpResponse:
-    """The page; with `part=figures` what is counted, which may take some seconds."""
+    """The page; with `part=figures` what is counted, which may take a second."""
     require(person(request), Action.ADMINISTER, None)
     if request.GET.get("part") != "figures":
         projects = Project.objects.all()[:LISTED]
         context = {"projects": projects, "days": settings.RETENTION_DAYS}
         return render(request, "runner/kept.html", context)
-    found = kept_of_all()
+    found, left = kept_of_all()
     context = {
         "titles": [_TITLES[sort] for sort in SORTS],
         "rows": [(each, [each.shares[sort] for sort in SORTS]) for each in found[:LISTED]],
+        "left": left,
         "more": max(0, len(found) - LISTED),
         "sum": [_sum(found, sort) for sort in SORTS],
         "size": sum(each.size for each in found),

@@ -108,7 +108,7 @@ def _parts(user: Person, rows: list[Held]) -> list[Part]:
             project_name=row["project__name"],
             profile=row["profile"],
             answers=row["answers"],
-            size=row["size"],
+            size=row["taken"],
             newest=row["newest"],
             hits=hits[row["project"], row["profile"]],
             may_clear=row["project"] in may,

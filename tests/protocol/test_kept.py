@@ -11,9 +11,10 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from pipelines import services
@@ -78,14 +79,53 @@ def test_rows_and_bytes_are_counted_by_project(world: World) -> None:
     empty = Project.objects.create(name="Empty", keep_days=7)
     old(world, 1, 2)
     CachedAnswer.objects.create(
-        project=world.project, key="k", profile="p", value="ü", created_at=timezone.now()
+        project=world.project, key="k", profile="p", value="ü", size=2, created_at=timezone.now()
     )
-    ours, other = kept()
+    (ours, other), left = kept()
+    assert left == 0
     rows = {sort: share.rows for sort, share in ours.shares.items()}
     assert rows == {"runs": 2, "events": 2, "artifacts": 0, "answers": 0, "cached": 1}
     assert ours.shares["cached"].size == 2
     assert ours.shares["events"].size == 2 * len('{"outputs": {"y": "' + "\\u00e4" * 100 + '"}}')
     assert (other.project, other.days, other.size, ours.days) == (empty, 7, 0, 30)
+
+
+def test_what_a_run_left_is_read_once_and_queries_do_not_grow(world: World) -> None:
+    world.run(status="running")
+    seen = []
+    for runs in (1, 20):
+        old(world, 1, runs)
+        kept()
+        with CaptureQueriesContext(connection) as asked:
+            (ours,), _ = kept()
+        seen.append(len(asked))
+    assert seen[0] == seen[1]
+    assert (ours.shares["runs"].rows, ours.shares["events"].rows) == (22, 21)
+    with connection.cursor() as cursor:
+        for query in asked:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plan = [row[3] for row in cursor.fetchall()]
+            # All of a table is read only where that is an index of small columns.
+            assert not [
+                step
+                for step in plan
+                if step.startswith("SCAN runner_") and "COVERING INDEX" not in step
+            ], query["sql"]
+    told = ours.shares["events"].size
+    an_event(Run.objects.exclude(finished_at=None)[0], 2, EventType.TRACE, "s0", much="x" * 1000)
+    assert kept()[0][0].shares["events"].size == told
+
+
+def test_what_takes_long_to_measure_is_told_and_follows(
+    world: World, administrator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runner.services.sizes.AT_ONCE", 2)
+    old(world, 1, 5)
+    (ours,), left = kept(0.0)
+    assert (ours.shares["runs"].rows, ours.shares["events"].rows, left) == (5, 2, 3)
+    monkeypatch.setattr("runner.views.kept.kept_of_all", lambda: kept(0.0))
+    assert "1 run that ended is still" in administrator.get("/kept/", {"part": "figures"}).text
+    assert "still being" not in administrator.get("/kept/", {"part": "figures"}).text
 
 
 def test_the_command_tells_first_and_deletes_then(world: World) -> None:

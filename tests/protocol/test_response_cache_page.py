@@ -22,6 +22,7 @@ def cached(project: Project, *profiles: str) -> None:
             key=f"{number}{profile}"[:32],
             profile=profile,
             value='"grün"',
+            size=7,
             created_at=timezone.now(),
         )
         for number, profile in enumerate(profiles)
