@@ -167,7 +167,7 @@ def add_a_node_by_keys(page: Page) -> None:
     expect(node(page, "template")).to_be_focused()
     saved(page, 1)
     press(page, "F2")
-    tab_to(page, field(page, "template").locator("textarea"))
+    tab_to(page, field(page, "template").locator("code-editor"))
     page.keyboard.press("Control+a")
     page.keyboard.type("Topic: {{ topic }}")
     saved(page, 2)

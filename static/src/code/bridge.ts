@@ -1,9 +1,17 @@
 /** A form's own text box and the editor that stands for it. The box keeps the text: forms, htmx, drafts and
- * scripts read and write it as before, and hear of typing by its `input` and `change` events. */
+ * scripts read and write it as before, and hear of typing by its `input` and `change` events.
+ *
+ * A browser takes a tenth of a second to put a megabyte into a text box. So what is typed in a long text goes
+ * there when somebody is done; until then, whoever reads the box or sends its form gets it from here. */
+
+/** Characters from which on a text is long. */
+const LONG = 50_000;
 
 export class Bridge {
   private readonly native: { get(): string; set(text: string): void };
   private at: string;
+  /** The text that is not in the box yet. */
+  private ahead: (() => string) | null = null;
 
   /** `show` is called with a text that came into the box from elsewhere. */
   constructor(
@@ -14,45 +22,70 @@ export class Bridge {
     this.at = this.native.get();
     Object.defineProperty(box, "value", {
       configurable: true,
-      get: () => this.native.get(),
+      get: () => this.text,
       set: (text: string) => {
+        this.ahead = null;
         this.native.set(text);
         this.look();
       },
     });
+    box.form?.addEventListener("formdata", this.sent);
   }
 
   get text(): string {
-    return this.native.get();
+    return this.ahead?.() ?? this.native.get();
   }
 
-  /** The editor's text has changed. */
-  typed(text: string): void {
-    this.native.set(text);
+  /** The editor's text has changed; `text` is asked for once at most. */
+  typed(length: number, text: () => string): void {
+    let known: string | undefined;
+    this.ahead = () => (known ??= text());
+    if (length < LONG) this.settle();
     this.box.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   /** Somebody begins to type. */
   entered(): void {
-    this.at = this.native.get();
+    this.at = this.text;
   }
 
   /** Somebody is done. */
   left(): void {
-    const text = this.native.get();
+    this.settle();
+    const { text } = this;
     if (text === this.at) return;
     this.at = text;
     this.box.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
-  /** Shows what is in the box now: a form was reset, or its markup replaced. */
+  /** The form has put back what the server drew. */
+  reset(): void {
+    this.ahead = null;
+    this.look();
+  }
+
+  /** Shows what is in the box now: its markup was replaced. */
   look(): void {
-    this.show(this.native.get());
+    this.show(this.text);
+  }
+
+  /** The box holds the text by itself. */
+  settle(): void {
+    const text = this.ahead?.();
+    this.ahead = null;
+    if (text !== undefined) this.native.set(text);
   }
 
   release(): void {
+    this.settle();
+    this.box.form?.removeEventListener("formdata", this.sent);
     Reflect.deleteProperty(this.box, "value");
   }
+
+  private readonly sent = (event: FormDataEvent): void => {
+    const { name } = this.box;
+    if (this.ahead && event.formData.has(name)) event.formData.set(name, this.ahead());
+  };
 }
 
 /** The browser's own property, which ours hides. */

@@ -96,7 +96,8 @@ export class CodeField {
         EditorView.domEventHandlers({ beforeinput: typedOver }),
         EditorState.changeFilter.of((change) => this.fits(change)),
         EditorView.updateListener.of((update) => {
-          if (update.docChanged && !this.takesOver) this.bridge.typed(update.state.doc.toString());
+          const { doc } = update.state;
+          if (update.docChanged && !this.takesOver) this.bridge.typed(doc.length, () => doc.toString());
           if (update.docChanged) this.later();
           if (update.focusChanged) update.view.hasFocus ? this.bridge.entered() : this.bridge.left();
         }),
@@ -113,7 +114,7 @@ export class CodeField {
   };
 
   private readonly reset = (): void => {
-    queueMicrotask(() => this.bridge.look()); // the event comes before the reset
+    queueMicrotask(() => this.bridge.reset()); // the event comes before the reset
   };
 
   private show(text: string): void {
@@ -297,7 +298,8 @@ function stateOf(box: HTMLTextAreaElement): Extension {
 }
 
 function labelOf(box: HTMLTextAreaElement): string {
-  const label = box.labels[0]?.textContent ?? box.getAttribute("aria-label") ?? "";
+  const parts = [...(box.labels[0]?.childNodes ?? [])].map((node) => node.textContent ?? "");
+  const label = parts.join(" ") || (box.getAttribute("aria-label") ?? "");
   return label.replace(/\s+/g, " ").trim();
 }
 

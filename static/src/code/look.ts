@@ -6,7 +6,7 @@ import { tags } from "@lezer/highlight";
 
 export const highlighting = HighlightStyle.define([
   { tag: [tags.keyword, tags.controlOperator], color: "var(--type-obj)", fontWeight: "600" },
-  { tag: tags.brace, color: "var(--accent)", fontWeight: "600" },
+  { tag: tags.meta, color: "var(--accent)", fontWeight: "600" },
   { tag: [tags.variableName, tags.propertyName], color: "var(--code-key)" },
   { tag: [tags.function(tags.variableName), tags.typeName], color: "var(--code-num)" },
   { tag: tags.string, color: "var(--code-str)" },

@@ -19,37 +19,37 @@ function pieces(text: string, expression = false): string[] {
 
 test("a variable with a property and a filter", () => {
   assert.deepEqual(pieces("Hi {{ user.name | upper }}!"), [
-    "brace:{{",
+    "meta:{{",
     "variableName:user",
     "operator:.",
     "propertyName:name",
     "operator:|",
     "variableName.function:upper",
-    "brace:}}",
+    "meta:}}",
   ]);
 });
 
 test("a statement begins with its word, and a test follows is", () => {
   assert.deepEqual(pieces("{%- if text is not defined -%}"), [
-    "brace:{%-",
+    "meta:{%-",
     "keyword:if",
     "variableName:text",
     "keyword:is",
     "keyword:not",
     "variableName.function:defined",
-    "brace:-%}",
+    "meta:-%}",
   ]);
 });
 
 test("braces in brackets and in quotes do not end a tag", () => {
   assert.deepEqual(pieces(`{{ {"a": "}}"} }}`), [
-    "brace:{{",
+    "meta:{{",
     "bracket:{",
     'string:"a"',
     "operator::",
     'string:"}}"',
     "bracket:}",
-    "brace:}}",
+    "meta:}}",
   ]);
 });
 
@@ -59,10 +59,10 @@ test("comments, raw text and quotes go on over lines", () => {
     "comment:b #}",
     "keyword:{% raw %}",
     "keyword:{% endraw %}",
-    "brace:{{",
+    "meta:{{",
     "string:'a",
     "string:b'",
-    "brace:}}",
+    "meta:}}",
   ]);
 });
 

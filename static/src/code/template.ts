@@ -81,7 +81,7 @@ function readText(line: string, at: number, state: TemplateState): [number, stri
   state.close = opens[1] === "%" ? "%}" : "}}";
   state.before = "";
   state.depth = 0;
-  return opens[1] === "#" ? readComment(line, at, state) : [at + opens.length, "brace"];
+  return opens[1] === "#" ? readComment(line, at, state) : [at + opens.length, "meta"];
 }
 
 function readRaw(line: string, at: number, state: TemplateState): [number, string | null] {
@@ -116,7 +116,7 @@ function readTag(line: string, at: number, state: TemplateState): [number, strin
   const closes = state.depth === 0 && state.close ? matchAt(CLOSES, line, at) : "";
   if (closes && closes.endsWith(state.close)) {
     state.mode = "text";
-    return [at + closes.length, "brace"];
+    return [at + closes.length, "meta"];
   }
   const quote = line[at] ?? "";
   if (quote === '"' || quote === "'") {
