@@ -8,7 +8,7 @@ from django.db import transaction
 
 from pipelines.graph import signature as signatures
 from pipelines.graph.graph import ANY, Graph, GraphError, Port
-from pipelines.graph.ports import node_ports
+from pipelines.graph.ports import known_type, node_ports
 from pipelines.models import Person
 from pipelines.models.errors import InvalidInput, TooLarge
 from pipelines.permissions import Action, require
@@ -112,6 +112,7 @@ def _checked(ports: tuple[Port, ...], outputs: Mapping[str, Any]) -> dict[str, A
 
 
 def _typed(port: Port, value: Any) -> Any:
-    if port.type == ANY:
+    type_ = known_type(port.type)  # what the node's signature alone declares is anything here
+    if type_ == ANY:
         return value
-    return signatures.parse(f"{port.name}: {port.type} ->").inputs[port.name].check(value)
+    return signatures.parse(f"{port.name}: {type_} ->").inputs[port.name].check(value)

@@ -193,9 +193,13 @@ def _missing(each: KnownInput) -> str:
     return f"its input '{name}' has no value, as {names} has given none yet"
 
 
-def _check_pinnable(graph: Graph, node_id: str) -> None:
+def is_pinnable(graph: Graph, node_id: str) -> bool:
     node = graph.nodes.get(node_id)
-    if node is None or node.parent is not None or node.kind in ("input", "output"):
+    return node is not None and node.parent is None and node.kind not in ("input", "output")
+
+
+def _check_pinnable(graph: Graph, node_id: str) -> None:
+    if not is_pinnable(graph, node_id):
         raise InvalidInput(
             f"'{node_id:.100}' is no step of the pipeline's top level: it can't be pinned."
         )

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from pipelines.graph.graph import GraphError
 from pipelines.models import Pipeline
@@ -16,14 +16,10 @@ from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, get_or_404
 from pipelines.views.requests import person
 from runner.engine.errors import RunnerError
-from runner.engine.events import EventType
 from runner.engine.partial import PartialRun, check_partial
-from runner.models import Event, Step
-from runner.recorder import outputs_of
-from runner.services import pin_output, pins_of, start_run, unpin_output
+from runner.services import pins_of, start_run
 from runner.services.parts import KnownInput, known_inputs
 from runner.views.panel import followed, messages_of, value_of
-from runner.views.steps import preview
 
 EDITED = "edit-"
 EDITABLE = 20_000
@@ -95,43 +91,6 @@ def _field(each: KnownInput, request: HttpRequest) -> StepInput:
         required=each.port.required,
         long=long,
     )
-
-
-@require_POST
-@never_cache
-def pin(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
-    """Pin what the node gave in the run `run`, or take the pin away with `off`; the Last result anew."""
-    pipeline, user = _pipeline(request, pk), person(request)
-    if request.GET.get("off"):
-        unpin_output(pipeline=pipeline, user=user, node=node_id)
-        said: list[str] = []
-    else:
-        outputs = _outputs(pipeline, request.GET.get("run", ""), node_id)
-        said = _pinned(pipeline, request, node_id, outputs)
-    answer = preview(request, pipeline, node_id, said)
-    answer.headers["HX-Trigger"] = "pins-changed"
-    return answer
-
-
-def _pinned(
-    pipeline: Pipeline, request: HttpRequest, node_id: str, outputs: dict[str, object]
-) -> list[str]:
-    try:
-        pin_output(pipeline=pipeline, user=person(request), node=node_id, outputs=outputs)
-    except PipelinesError as error:
-        return messages_of(error)
-    return []
-
-
-def _outputs(pipeline: Pipeline, run: str, node_id: str) -> dict[str, object]:
-    try:
-        step = Step.objects.get(run=UUID(run), run__pipeline=pipeline, path=node_id)
-    except (ValueError, Step.DoesNotExist):
-        raise Http404("This run has no such step.") from None
-    event = Event.objects.of_step(step).filter(type=EventType.STEP_SUCCEEDED).last()
-    if event is None:
-        raise Http404("This step has given nothing.")
-    return outputs_of(event)
 
 
 def _pipeline(request: HttpRequest, pk: UUID) -> Pipeline:

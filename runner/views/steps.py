@@ -15,6 +15,7 @@ from pipelines.views.requests import person
 from runner.engine.events import EventType
 from runner.models import Event, PinnedOutput, Run, Step
 from runner.recorder.payload import json_text
+from runner.services.parts import is_pinnable
 from runner.views.outline import outline_of
 from runner.views.step_detail import default_path, detail_of, step_context
 from runner.views.timeline import LANES
@@ -93,7 +94,8 @@ def _step_values(run: Run, path: str, side: str) -> dict[str, Any]:
 @never_cache
 def step_preview(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
     """What the node did in the pipeline's last run that reached it; nothing if there is none."""
-    return preview(request, get_or_404(person(request), Action.VIEW, Pipeline, pk=pk), node_id)
+    rows = Pipeline.objects.select_related("project", "draft")
+    return preview(request, get_or_404(person(request), Action.VIEW, rows, pk=pk), node_id)
 
 
 def preview(
@@ -107,29 +109,32 @@ def preview(
         .order_by("-run__created_at")
         .first()
     )
-    if found is None:
-        return HttpResponse("")
     user = person(request)
+    may_pin = not pipeline.archived and can(user, Action.RUN, pipeline)
     context = {
-        "run": found.run,
-        **detail_of(found.run, found),
         "pipeline": pipeline,
         "node": node_id,
         "said": said,
-        "may_pin": not pipeline.archived and can(user, Action.RUN, pipeline),
-        "pinned": _pinned(pipeline, user, found),
+        "may_pin": may_pin and is_pinnable(pipeline.draft.graph, node_id),
+        "pinned": _pinned(pipeline, user, node_id, found),
     }
-    return render(request, "runner/step_preview.html", context)
+    if found is not None:
+        context |= {"run": found.run, **detail_of(found.run, found)}
+        return render(request, "runner/step_preview.html", context)
+    if not context["may_pin"]:
+        return HttpResponse("")
+    return render(request, "runner/step_preview.html#unrun", context)
 
 
-def _pinned(pipeline: Pipeline, user: Person, step: Step) -> str:
+def _pinned(pipeline: Pipeline, user: Person, node: str, step: Step | None) -> str:
     """Whether this person has pinned the outputs of this step (`this`) or `other` ones of the node."""
     if user.pk is None:
         return ""
-    mine = PinnedOutput.objects.filter(pipeline=pipeline, author=user.pk, node=step.path).first()
+    mine = PinnedOutput.objects.filter(pipeline=pipeline, author=user.pk, node=node).first()
     if mine is None:
         return ""
-    return "this" if mine.value == _step_values(step.run, step.path, "outputs") else "other"
+    is_this = step is not None and mine.value == _step_values(step.run, step.path, "outputs")
+    return "this" if is_this else "other"
 
 
 def _run(request: HttpRequest, pk: UUID) -> Run:

@@ -252,9 +252,11 @@ def test_inputs_are_an_object(world: World) -> None:
 
 
 def test_a_node_s_last_step_is_shown(world: World) -> None:
+    world.pipeline = chained(world)
     run = ended(world)
     address = reverse("runner:step_preview", args=[run.pipeline_id, "s0"])
-    assert client_of(world).get(address).text == ""
+    assert client_of(world, "viewer").get(address).text == ""
+    assert "Pin a value" in client_of(world).get(address).text
     a_step(run, first_seq=1, last_seq=1)
     an_event(run, 1, EventType.STEP_SUCCEEDED, "s0", outputs={"y": "The answer"}, seconds=1.0)
     assert "The answer" in client_of(world).get(address).text

@@ -7,11 +7,12 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from pipelines.graph.graph import Graph
 from pipelines.models import Pipeline
 from pipelines.services import create_pipeline
 from runner.engine.events import EventType, RunStatus, StepStatus
 from runner.models import PinnedOutput, Run, Step
-from tests.graphs import chain
+from tests.graphs import chain, edges, interface, node
 from tests.run_rows import a_step, an_event, client_of, ended
 from tests.runner_world import World
 
@@ -106,6 +107,64 @@ def test_an_output_is_pinned_and_unpinned(world: World, pipeline: Pipeline) -> N
     assert "Pinned outputs" not in other
     assert "Pin this output" in client.post(f"{address}?off=1").text
     assert not PinnedOutput.objects.exists()
+
+
+def typed(pipeline: Pipeline, node: str = "s0") -> str:
+    return reverse("runner:edit_pin", args=[pipeline.pk, node])
+
+
+def test_a_value_is_pinned_to_a_node_that_never_ran_edited_and_taken_away(
+    world: World, pipeline: Pipeline
+) -> None:
+    client = client_of(world)
+    assert "Unpin" not in client.get(typed(pipeline)).text
+    answer = client.post(typed(pipeline), {"output-y": "typed"})
+    assert (answer.status_code, answer.headers["HX-Trigger"]) == (200, "pins-changed")
+    assert PinnedOutput.objects.get().value == {"y": "typed"}
+    dialog = client.get(typed(pipeline)).text
+    assert ">typed</textarea>" in dialog and "Unpin" in dialog
+    client.post(typed(pipeline), {"output-y": "edited"})
+    assert PinnedOutput.objects.get().value == {"y": "edited"}
+    assert client.post(typed(pipeline) + "?off=1").headers["HX-Trigger"] == "pins-changed"
+    assert not PinnedOutput.objects.exists()
+
+
+def test_the_dialog_offers_what_the_node_gave_last(world: World, pipeline: Pipeline) -> None:
+    ran(world)
+    assert ">given</textarea>" in client_of(world).get(typed(pipeline)).text
+
+
+def test_a_value_of_another_type_is_refused_at_its_field(world: World) -> None:
+    steps = Graph.of(
+        [
+            interface("input", "x"),
+            node("s0", signature="x -> count: int, note"),
+            interface("output", "y"),
+        ],
+        edges("input.x -> s0.x\ns0.count -> output.y"),
+    )
+    owner = world.person("owner")
+    made = create_pipeline(project=world.project, user=owner, name="Count", graph=steps)
+    answer = client_of(world).post(typed(made), {"output-count": "many", "output-note": "kept"})
+    assert answer.status_code == 422
+    assert 'id="pin-count-error"' in answer.text and ">many</textarea>" in answer.text
+    assert ">kept</textarea>" in answer.text and 'id="pin-note-error"' not in answer.text
+    assert "is needed" in client_of(world).post(typed(made), {"output-note": "alone"}).text
+    assert not PinnedOutput.objects.exists()
+    assert client_of(world).post(typed(made), {"output-count": "3"}).status_code == 200
+    assert PinnedOutput.objects.get().value == {"count": 3}
+
+
+@pytest.mark.parametrize("node", ["input", "gone"])
+def test_what_is_no_step_is_not_pinned(world: World, pipeline: Pipeline, node: str) -> None:
+    answer = client_of(world).post(typed(pipeline, node), {"output-x": "a"})
+    assert answer.status_code == 422
+    assert not PinnedOutput.objects.exists()
+
+
+def test_who_may_only_look_pins_nothing(world: World, pipeline: Pipeline) -> None:
+    assert client_of(world, "viewer").post(typed(pipeline), {"output-y": "a"}).status_code == 403
+    assert client_of(world, "outsider").get(typed(pipeline)).status_code == 404
 
 
 def test_the_dialog_offers_what_the_step_was_given_and_runs_it(

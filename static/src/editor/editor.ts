@@ -66,6 +66,7 @@ class Editor {
   private readonly parts = new Parts({
     canvas: this.canvas,
     inputs: this.page.dataset.stepInputs ?? "",
+    pin: this.page.dataset.editPin ?? "",
     nodes: () => this.shown().nodes,
     selected: () => this.selected[0] ?? this.inspector.node,
     rest: () => this.rest(),
@@ -196,6 +197,7 @@ class Editor {
       { title: "Run to here", keys: "", does: () => this.parts.run("to") },
       { title: "Run this step", keys: "⇧ ↵", does: () => this.parts.run("only") },
       { title: "Edit inputs and run this step", keys: "", does: () => this.parts.run("edited") },
+      { title: "Pin what the node gives", keys: "", does: () => this.parts.run("pin") },
       { title: "Stop the run", keys: "", does: pressed("stop") },
       { title: "Publish", keys: "", does: pressed("publish"), edits: true },
       { title: "Import a DSPy program", keys: "", does: pressed("import-program"), edits: true },

@@ -1,11 +1,13 @@
 /** Running a part of the pipeline: from a node on, to it, or it alone, with its inputs as they were or
- * edited. Asked for by keys, by the canvas' menu of a node, and by the menu beside Run. */
+ * edited; and pinning what a node gives. Asked for by keys, by the canvas' menu of a node, and by the menu beside Run. */
 
 import { toast } from "../site/toasts";
 import { openTab } from "./panels";
 import type { Canvas, EditorNode } from "./types";
 
 export type Part = "from" | "to" | "only";
+/** What is asked in a dialog: the inputs to run a step with, or the outputs to pin. */
+type Asks = "edited" | "pin";
 
 /** Pixels between a node and its menu when no pointer says where. */
 const BESIDE = 24;
@@ -18,6 +20,8 @@ export interface Page {
   canvas: Canvas;
   /** The address of the dialog that edits a node's inputs, with NODE for its id; empty: nothing runs here. */
   inputs: string;
+  /** The same of the dialog that pins what a node gives. */
+  pin: string;
   nodes(): EditorNode[];
   selected(): string | null;
   rest(): Promise<void> | null;
@@ -49,17 +53,17 @@ export class Parts {
       if (!button || button.getAttribute("aria-disabled") === "true") return;
       const node = button.closest("#node-menu") ? this.chosen : this.page.selected();
       const { runs, acts } = button.dataset;
-      if (runs) this.run(runs as Part | "edited", node);
+      if (runs) this.run(runs as Part | Asks, node);
       else if (acts === "rename" && node) this.page.rename(node);
       else if (acts === "duplicate") this.page.duplicate();
       else if (acts === "remove") this.page.remove();
     });
   }
 
-  run(part: Part | "edited", node: string | null = this.page.selected()): void {
+  run(part: Part | Asks, node: string | null = this.page.selected()): void {
     const reason = this.refuses(node);
     if (reason || !node) return toast(reason, "warn");
-    if (part === "edited") return void this.edit(node);
+    if (part === "edited" || part === "pin") return void this.open(part, node);
     const form = document.getElementById("run-form") as HTMLFormElement | null;
     if (!form) return;
     setPart(part, node);
@@ -88,14 +92,15 @@ export class Parts {
     return "";
   }
 
-  private async edit(node: string): Promise<void> {
+  private async open(dialog: Asks, node: string): Promise<void> {
     try {
       await this.page.rest();
     } catch (error) {
       return toast((error as Error).message, "failed");
     }
     openTab("run");
-    const path = this.page.inputs.replace("NODE", encodeURIComponent(node));
+    const address = dialog === "pin" ? this.page.pin : this.page.inputs;
+    const path = address.replace("NODE", encodeURIComponent(node));
     const { htmx } = window as unknown as { htmx: Htmx };
     await htmx.ajax("GET", path, { target: "#dialogs" });
   }
