@@ -120,7 +120,7 @@ class Site:
 
 
 def _memory(pages: "Process", works: "Process") -> Memory:
-    from tests.faults.world import children
+    from tests.processes import children
 
     forkservers = children(works.pid, "runner.bridge.forkserver")
     workers = {pid for each in forkservers for pid in family(each)}

@@ -23,6 +23,17 @@ async def gone(*pids: int) -> bool:
     return False
 
 
+def children(pid: int, having: str) -> list[int]:
+    """The processes below this one whose command line has these words."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            found += [child] if having in command else []
+            found += children(child, having)
+    return found
+
+
 def postgres_programs() -> Path | None:
     """The folder of the newest PostgreSQL; Debian keeps it out of PATH."""
     if found := shutil.which("postgres"):

@@ -65,10 +65,10 @@ class World:
 
 
 class Database:
-    """Points every thread's connection at another file."""
+    """Points every thread's connection at another file, or another database of the same server."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
+    def __init__(self, name: Path | str) -> None:
+        self._path = str(name)
 
     def __enter__(self) -> None:
         self._own = connections["default"]

@@ -13,8 +13,7 @@ from typing import Any
 import psycopg
 import redis
 
-from tests.faults.world import children
-from tests.processes import postgres_programs
+from tests.processes import children, postgres_programs
 
 STARTING = 20.0
 _PR_SET_PDEATHSIG = 1

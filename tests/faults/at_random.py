@@ -15,7 +15,8 @@ from runner.models import Run, Step
 from runner.models.run import FINAL
 from runner.services import answer_step, decide_step
 from tests.faults.forked import fork_runner
-from tests.faults.world import LEASE, World, children
+from tests.faults.world import LEASE, World
+from tests.processes import children
 
 WHAT = (
     "native",

@@ -9,7 +9,8 @@ from runner.engine.events import RunStatus
 from runner.models import Run
 from runner.services import decide_step
 from tests.faults.stage import Stage, second_call
-from tests.faults.world import LEASE, Process, Red, children, runner, web
+from tests.faults.world import LEASE, Process, Red, runner, web
+from tests.processes import children
 
 IN_PAIRS = ("map", "sub-pipelines")
 """What asks twice at once: by its second call none is answered."""
@@ -113,7 +114,7 @@ def kill_best_of_n(stage: Stage) -> None:
     stage.asked(2)
     first.kill()
     stage.start(runner)
-    stage.check_end(run)
+    stage.world.check_whole(run)
     if (asked := len(stage.model.seen())) != 3:
         raise Red(f"the model was asked {asked} times, and was to be for 2 candidates and 1 kill")
 

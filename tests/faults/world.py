@@ -118,6 +118,17 @@ class World:
         finished = list(ends.values_list("run", flat=True))
         return len(rows) - len(set(rows)) + len(finished) - len(set(finished))
 
+    def check_whole(self, run: Run, *statuses: RunStatus) -> Run:
+        """Wait for its success, or one of these; Red when what is recorded of it is not as it must be."""
+        found = self.ended(run, *statuses)
+        if not statuses and found.status != "succeeded":
+            raise Red(f"it {found.status}: {found.failure_message or found.failure_code}")
+        if twice := self.recorded_twice():
+            raise Red(f"{twice} results were recorded twice")
+        if self.half_written(run):
+            raise Red("its rows and its events disagree")
+        return found
+
     def half_written(self, run: Run) -> bool:
         """Whether its rows and its events disagree."""
         found = Run.objects.get(pk=run.pk)
@@ -205,17 +216,6 @@ def _question(what: str, x: Any) -> Any:
     if what != "local":
         return str(x)
     return "Tell the story of a fox who travels round the world. Make it as long as you can."
-
-
-def children(pid: int, having: str) -> list[int]:
-    """The processes below this one whose command line has these words."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            found += [child] if having in command else []
-            found += children(child, having)
-    return found
 
 
 def forget_connections() -> None:

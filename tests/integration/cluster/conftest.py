@@ -49,6 +49,7 @@ class Cluster:
             "DSPEX_ORIGINS": "",
         }
         self.processes: list[Process] = []
+        self._runners: dict[str, Process] = {}
         self.pages = self.start(web, "pages", "--no-runner")
         found = re.search(r"DSPex is at (http://127.0.0.1:(\d+))/", self.pages.said())
         assert found
@@ -60,8 +61,19 @@ class Cluster:
         self.processes.append(make(folder, *arguments, environment=self.environment))
         return self.processes[-1]
 
-    def runner(self, machine: str) -> Process:
-        return self.start(runner, machine)
+    def runners(self, *machines: str) -> list[Process]:
+        """A runner on each of these machines; those that live already stay."""
+        for machine in machines:
+            known = self._runners.get(machine)
+            if known is None or known.process.poll() is not None:
+                self._runners[machine] = self.start(runner, machine)
+        return [self._runners[machine] for machine in machines]
+
+    def kill_owner(self, owner: str) -> None:
+        """The runner of this name, `host:pid:…`."""
+        pid = int(owner.split(":")[1])
+        (found,) = [each for each in self._runners.values() if each.pid == pid]
+        found.kill()
 
     def settle(self, counting: Model) -> None:
         """What is needed once the database is there."""
