@@ -32,6 +32,9 @@ class EndReason(StrEnum):
         return self not in _MEANT
 
 
+FROM_OUTSIDE = frozenset({EndReason.KILLED, EndReason.OUT_OF_MEMORY, EndReason.LOST})
+"""Whoever ended so may well live when it is started again."""
+
 _MEANT = frozenset({EndReason.RECYCLED, EndReason.STOPPED, EndReason.RELEASED})
 
 _SIGNALS = {

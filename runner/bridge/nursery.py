@@ -41,10 +41,6 @@ class ForkserverEnded(WorkersUnavailable):
     """The forkserver ended."""
 
 
-LAUNCHES = 3
-"""How often a forkserver that dies as it loads is started before whoever waits for it hears of that."""
-
-
 class Newborn(NamedTuple):
     """A worker just forked: the host's end of its socket."""
 
@@ -137,14 +133,8 @@ class ForkNursery:
 
     async def start(self) -> None:
         async with self._starting:
-            for left in reversed(range(LAUNCHES)):
-                if self._control is not None:
-                    return
-                try:
-                    await self._launch()
-                except ForkserverEnded:
-                    if not left:
-                        raise
+            if self._control is None:
+                await self._launch()
 
     async def fork(self, on_exit: OnExit) -> Newborn:
         await self.start()

@@ -15,6 +15,7 @@ own, without I/O; this one acts on it.
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -24,10 +25,10 @@ import msgspec
 from runner.bridge.breaker import Breaker
 from runner.bridge.calling import OutOfTime, answer_of
 from runner.bridge.crash_barrier import Crash, CrashBarrier, Suspect
-from runner.bridge.endings import EndReason
+from runner.bridge.endings import FROM_OUTSIDE, EndReason
 from runner.bridge.leasing import Leasing
 from runner.bridge.messages import CallMessage, ErrorMessage, Ready, ResultMessage
-from runner.bridge.nursery import ForkNursery, Nursery, WorkersUnavailable
+from runner.bridge.nursery import ForkNursery, ForkserverEnded, Nursery, WorkersUnavailable
 from runner.bridge.pool_errors import (
     CircuitOpen,
     PoolBusy,
@@ -297,6 +298,18 @@ class Pool:
     # Opening
 
     async def _open(self) -> Ready:
+        """Who is killed as it loads is started again, like who is killed later."""
+        for lost in itertools.count(1):
+            try:
+                return await self._begin()
+            except (ForkserverEnded, WorkerLost) as error:
+                by_itself = error.details.get("reason", EndReason.KILLED) not in FROM_OUTSIDE
+                if by_itself or lost > self.settings.lost_retries:
+                    raise
+            await self._back_off(lost, None)
+        raise AssertionError
+
+    async def _begin(self) -> Ready:
         if self._nursery is None:
             self._nursery = ForkNursery(
                 self.settings.worker,

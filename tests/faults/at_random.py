@@ -34,6 +34,10 @@ OPEN = 8
 """Runs that are begun and have not ended."""
 LONGEST = 4.0
 """Seconds of a life, at most, after the runner has begun to work."""
+WHO = (("runner", "workers", "forkserver", "stopped runner"), (6.0, 3.0, 1.0, 0.5))
+"""Who dies, and how often beside the others."""
+IN_A_ROW = 2
+"""Deaths of workers in the life of a runner: after a third one a step is to fail."""
 SENT: dict[str, Any] = {
     "http once": {"status": 200, "body": "sent", "headers": {}},
     "tool": {"result": "sent"},
@@ -53,6 +57,7 @@ class AtRandom:
     kept: set[str] = field(default_factory=set)
     seen: int = 0
     runner: int = 0
+    in_a_row: int = 0
 
     def go(self, seconds: float) -> None:
         self.world.model.reset(delay=0.12)
@@ -92,9 +97,10 @@ class AtRandom:
                     answer_step(run=run, user=user, path=step.path, approved=True)
 
     def _die(self) -> None:
-        who = self.chance.choices(
-            ("runner", "workers", "forkserver", "stopped runner"), (6, 3, 1, 0.5)
-        )[0]
+        who = self.chance.choices(*WHO)[0]
+        self.in_a_row = self.in_a_row + 1 if who in ("workers", "forkserver") else 0
+        if self.in_a_row > IN_A_ROW:
+            who, self.in_a_row = "runner", 0
         self.deaths[who] += 1
         if who == "runner":
             self._kill_runner()

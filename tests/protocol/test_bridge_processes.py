@@ -118,17 +118,19 @@ async def test_forkserver_that_was_killed_is_started_again(pool: Pool) -> None:
     assert again["parent"] != found["parent"]
 
 
-async def test_forkserver_that_is_killed_as_it_loads_is_started_again() -> None:
+@pytest.mark.parametrize("who", ["forkserver", "worker"])
+async def test_who_is_killed_as_it_loads_is_started_again(who: str) -> None:
     forks = nursery()
-    starting = asyncio.create_task(forks.start())
+    pool = Pool(PoolSettings(size=1, spares=0), forks)
+    starting = asyncio.create_task(pool.start())
     try:
-        while forks._process is None:
+        while forks._process is None or (who == "worker" and not forks._workers):
             await asyncio.sleep(0)
-        forks._process.kill()
+        os.kill(forks._process.pid if who == "forkserver" else next(iter(forks._workers)), 9)
         await asyncio.wait_for(starting, 20)
-        (await forks.fork(lambda exited: None)).connection.close()
+        assert await value(pool, "who")
     finally:
-        await forks.aclose()
+        await pool.aclose()
 
 
 async def test_closing_the_pool_leaves_no_process() -> None:
