@@ -21,6 +21,7 @@ from runner.engine.doubts import NeedsDecision
 from runner.engine.events import RunStatus, StepStatus
 from runner.engine.partial import PartialRun
 from runner.engine.waits import Answer
+from runner.models.json_column import JSONColumn
 from runner.models.row_id import RowId
 
 FINAL = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
@@ -82,11 +83,11 @@ class Run(PublicId):
     status = models.CharField(
         max_length=10, choices=_choices(RunStatus), default=RunStatus.QUEUED.value
     )
-    inputs = models.JSONField(default=dict, blank=True)
-    outputs = models.JSONField(default=dict, blank=True)
-    errors = models.JSONField(default=list, blank=True, help_text="Failures that did not stop it.")
+    inputs = JSONColumn(default=dict, blank=True)
+    outputs = JSONColumn(default=dict, blank=True)
+    errors = JSONColumn(default=list, blank=True, help_text="Failures that did not stop it.")
     # Large values by where they belong, such as `outputs/text`; the value itself is null then.
-    artifacts = models.JSONField(default=dict, blank=True)
+    artifacts = JSONColumn(default=dict, blank=True)
     # By step path, JSON as text: what people said to the steps that wait for them.
     answers = models.TextField(default="{}", editable=False)
     # By path, JSON as text: the steps and items that a person stopped, and who.

@@ -33,6 +33,8 @@ TELLS = {
     "chunk_delay": 0.01,
 }
 """A story of some two seconds."""
+NUL = '[[ ## y ## ]]\n["b", "a\\u0000"]\n\n[[ ## completed ## ]]'
+"""What a model may answer, and PostgreSQL has no place for."""
 SECRET = "the same on every machine of the installation, 50 characters"
 
 
@@ -80,6 +82,8 @@ class Cluster:
         self.world = World(self.directory, counting)
         self.world.profile("telling", adapter="scripted", settings=TELLS)
         self.world.add("story", chain(1, lm="telling", policy={"cache": False}))
+        self.world.profile("nul", adapter="scripted", settings={"answers": [NUL]})
+        self.world.add("nul", chain(1, lm="nul", signature="x -> y: list[str]"))
         self.session = session_of(User.objects.get(username="admin"))
 
     def watch(self, run: Run) -> Watching:

@@ -62,6 +62,17 @@ def test_pages_that_ask_much_of_the_database_answer(inside: Cluster) -> None:
     assert (states["Database"], states["Channel layer"]) == ("ok", "ok")
 
 
+def test_a_character_that_postgresql_does_not_take_loses_no_run(inside: Cluster) -> None:
+    world = inside.world
+    inside.runners("one", "two")
+    run = world.run("nul", "a\x00b")
+    assert world.check_whole(run).outputs == {"y": ["b", "a\x00"]}
+    assert Run.objects.get(pk=run.pk).inputs == {"x": "a\x00b"}
+    Run.objects.filter(pk=run.pk).update(failure_message="a\x00b")
+    assert Run.objects.get(pk=run.pk).failure_message == "a�b"
+    assert inside.get("/runs/?q=a%00b")[0] == inside.get(f"/runs/{run.pk}/")[0] == 200
+
+
 def test_what_is_deleted_is_gone(inside: Cluster) -> None:
     world = inside.world
     inside.runners("one", "two")
