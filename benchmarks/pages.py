@@ -44,6 +44,8 @@ def run(report: Report) -> None:
             context = sign_in(browser, server)
             weights = {page: _weight(context, page) for page in pages if _is_light(page)}
             report("page_kb", max(weights.values()), "kb")
+            signature = next(page for page in pages if re.match(r"/signatures/\w", page))
+            report("page_with_code_kb", _weight(context, signature, uses="code-editor"), "kb")
             cookies = {each["name"]: each["value"] for each in context.cookies()}
             with httpx.Client(base_url=server.address, cookies=cookies) as client:
                 taken = {page: _taken(client, page) for page in pages}
@@ -58,12 +60,17 @@ def _is_light(page: str) -> bool:
     return not any(part in page for part in parts) and not re.match(r"/pipelines/[0-9a-f]", page)
 
 
-def _weight(context: BrowserContext, page: str) -> float:
-    """Kilobytes of JavaScript and CSS that the page loads into an empty browser, gzipped."""
+def _weight(context: BrowserContext, page: str, uses: str = "") -> float:
+    """Kilobytes of JavaScript and CSS that the page loads into an empty browser, gzipped; also what it
+    loads when the pointer comes to the first element of what it `uses`."""
     tab = context.new_page()
     found: list[Response] = []
     tab.on("response", lambda response: found.append(response))
     tab.goto(page, wait_until="networkidle")
+    if uses:
+        tab.locator(uses).first.hover()
+        tab.wait_for_load_state("networkidle")
+        tab.locator(f"{uses} [contenteditable]").first.wait_for()
     files = [each for each in found if urlsplit(each.url).path.endswith((".js", ".css"))]
     weight = sum(len(gzip.compress(each.body())) for each in files) / 1000
     tab.close()

@@ -85,6 +85,22 @@ def test_nothing_grave_is_wrong_with_a_dialog(themed: Page, opens: str) -> None:
     assert violations(themed) == []
 
 
+def test_nothing_grave_is_wrong_with_code_fields_in_use(
+    themed: Page, places: dict[str, str]
+) -> None:
+    themed.goto(places["signature"])
+    field = themed.get_by_role("textbox", name="Signature", exact=True)
+    themed.locator("code-editor").first.hover()
+    themed.locator(".cm-content").first.wait_for()
+    field.press("Control+End")
+    field.press_sequentially(": flaot, more: ")
+    field.press("Control+Space")
+    themed.get_by_role("option").first.wait_for()
+    themed.locator(".cm-lintRange-error").wait_for()
+    # The list is walked by the field's own arrow keys.
+    assert [each for each in violations(themed) if 'role="listbox"' not in each] == []
+
+
 def test_nothing_grave_is_wrong_for_strangers(browser: Browser, server: Server) -> None:
     context = browser.new_context(base_url=server.address)
     context.add_init_script(path=AXE)

@@ -11,6 +11,8 @@
  * what is wrong, beside those that describe the field. `data-checked`: the page says what is no JSON.
  * `data-or-text`: the field takes plain text, too. */
 
+import htmx from "htmx.org";
+
 interface Code {
   attach(host: HTMLElement, box: HTMLTextAreaElement): { release(): void };
 }
@@ -68,6 +70,15 @@ class CodeEditor extends HTMLElement {
   }
 }
 
+/** Typing goes on when the form round it is drawn anew. Of text boxes htmx knows that, by the focus. */
+function isTypedIn(node: Element): boolean {
+  const focused = document.activeElement;
+  return focused instanceof CodeEditor && node instanceof HTMLTextAreaElement && focused.contains(node);
+}
+
 export function codeFields(): void {
+  htmx.registerExtension("code-editor", {
+    htmx_before_morph_node: (node: Element) => !isTypedIn(node),
+  });
   customElements.define("code-editor", CodeEditor);
 }
