@@ -129,6 +129,11 @@ def test_a_megabyte_is_shown_and_typed_in(page: Page, context: Any) -> None:
     form = page.locator("#run-form")
     code(form).click()
     assert page.evaluate(SECONDS, BIG) < 2_000  # it takes some 100 ms
+    page.keyboard.press("Control+f")  # the browser would search what is drawn
+    page.keyboard.type('"id": 16543')
+    page.keyboard.press("Enter")
+    expect(form.locator(".cm-searchMatch-selected")).to_have_text('"id": 16543')
+    page.keyboard.press("Escape")
     page.keyboard.press("Control+End")
     page.keyboard.type(" \n \n ")
     page.keyboard.press("Tab")  # a text as long as this comes into the text box in the end

@@ -18,6 +18,7 @@ import { nextDiagnostic, setDiagnostics, type Diagnostic } from "@codemirror/lin
 import { Compartment, EditorState, Transaction, type Extension } from "@codemirror/state";
 import { EditorView, keymap, placeholder, type KeyBinding } from "@codemirror/view";
 import { Bridge, changeBetween } from "./bridge";
+import { findKeys, finding } from "./find";
 import { formatted, problemIn } from "./json";
 import { HIDDEN, highlighting, look } from "./look";
 import { marked, toldIn } from "./problems";
@@ -89,9 +90,10 @@ export class CodeField {
         syntaxHighlighting(highlighting),
         history(),
         bracketMatching(),
+        finding,
         closeBrackets(),
         keymap.of([...ownKeys(language), ...closeBracketsKeymap, ...standardKeymap, ...historyKeymap]),
-        keymap.of([...foldKeymap, indentWithTab]),
+        keymap.of([...findKeys, ...foldKeymap, indentWithTab]),
         languageOf(language, this.offers()),
         EditorView.domEventHandlers({ beforeinput: typedOver }),
         EditorState.changeFilter.of((change) => this.fits(change)),
