@@ -21,7 +21,9 @@ def database() -> list[Finding]:
         connection.ensure_connection()
     except DatabaseError as error:
         mend = f"Is the path right, and may this account read and write it: {name}?"
-        return [broken(PART, f"It can't be reached: {error}.", mend)]
+        if connection.vendor != "sqlite":
+            mend = "Is the server of DSPEX_DATABASE_URL there, and lets it this account into its database?"
+        return [broken(PART, f"It can't be reached: {str(error).strip()}.", mend)]
     try:
         return [_found(connection, name)]
     except DatabaseError as error:

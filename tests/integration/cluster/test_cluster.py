@@ -134,8 +134,8 @@ def test_a_database_that_is_away_for_ten_seconds_loses_nothing(inside: Cluster) 
     world.wait("calls", lambda: len(world.model.seen()) >= 2)
     with away(inside):
         states = {each["part"]: each for each in doctor(inside)}
-    for part in ("Database", "Channel layer"):
-        assert states[part]["state"] == "broken" and states[part]["mend"], states[part]
+    for part, named in (("Database", "DSPEX_DATABASE_URL"), ("Channel layer", "DSPEX_REDIS_URL")):
+        assert states[part]["state"] == "broken" and named in states[part]["mend"], states[part]
     for run in (story, *runs):
         world.check_whole(run)
     assert page.ended().text() == WORDS
