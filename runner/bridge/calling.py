@@ -2,7 +2,6 @@
 
 import asyncio
 
-from runner.bridge.endings import EndReason
 from runner.bridge.messages import ErrorMessage, ResultMessage
 from runner.bridge.proxy import CallTicket
 from runner.engine.errors import StepTimeout
@@ -19,7 +18,8 @@ async def answer_of(
     ticket: CallTicket, *, deadline: float | None, grace: float
 ) -> ResultMessage | ErrorMessage:
     """How the call ended. Raises WorkerLost, and OutOfTime at the deadline (in the loop's time). When it
-    does not return, the worker was told to stop, and was killed if it did not within `grace` seconds."""
+    does not return, the worker was told to stop; if it did not within `grace` seconds it was killed, or,
+    where others are at work in it, gets no further step."""
     timer = None
     if deadline is not None:
         timer = ticket.outcome.get_loop().call_at(deadline, _expire, ticket)
@@ -31,7 +31,7 @@ async def answer_of(
             await asyncio.shield(stopping)
         except asyncio.CancelledError:
             # No time left to ask: it must not get the next step as well.
-            ticket.worker.kill("its step was cancelled twice", EndReason.STOPPED)
+            ticket.worker.give_up(ticket.number, "its step was cancelled twice")
             await stopping
             raise
         raise
@@ -53,7 +53,7 @@ async def _stop(ticket: CallTicket, grace: float) -> None:
         return
     done, _ = await asyncio.wait({stopped}, timeout=grace)
     if not done:
-        ticket.worker.kill("it did not stop when told to", EndReason.STOPPED)
+        ticket.worker.give_up(ticket.number, "it did not stop when told to")
         await asyncio.wait({stopped}, timeout=_LAST_WAIT)
     if stopped.done():
         stopped.exception()  # seen: that the worker was lost is what was wanted

@@ -66,10 +66,17 @@ def _pools(pools: Sequence[PoolSettings], answers: Sequence[tuple[Ready | str, f
         mend = "Its steps wait in vain. Mend what is said, or see the page Workers."
         return broken("Pools", f"No worker can be had of {'; '.join(failed)}", mend)
     said = (
-        f"{pool.name} ({pool.size} workers at most), ready after {seconds:.1f} s"
+        f"{pool.name} ({_most(pool)}), ready after {seconds:.1f} s"
         for pool, (_, seconds) in zip(pools, answers, strict=True)
     )
     return ok("Pools", "; ".join(said) + ".")
+
+
+def _most(pool: PoolSettings) -> str:
+    workers = f"{pool.size} workers at most"
+    if pool.threads == 1:
+        return workers
+    return f"{workers}, {pool.threads} threads each: {pool.places} steps at once"
 
 
 def _formats(ready: Ready | None) -> list[Finding]:

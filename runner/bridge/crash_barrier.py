@@ -1,9 +1,10 @@
 """What crashes of workers lead to, so that one bad step harms nobody else. Pure: clock and chance are
 arguments.
 
-A crash taints the step that was at work for a while: its next attempt gets a worker that nobody used
-and nobody else will use, so that it can't take the warm workers of a pool down one by one. Before
-each new attempt it waits a little longer. Many crashes in a short time stop spares from being forked.
+A crash taints the step that was at work for a while (with threads, all that were): its next attempt
+gets a worker that nobody used and nobody else will use, so that it can't take the warm workers of a pool
+down one by one. Before each new attempt it waits a little longer. Many crashes in a short time stop
+spares from being forked.
 """
 
 from collections import deque
@@ -36,9 +37,9 @@ class Suspect(NamedTuple):
 
 
 class Crash(NamedTuple):
-    """One worker that crashed."""
+    """One worker that crashed, and all steps that were at work in it."""
 
-    suspect: Suspect
+    suspects: tuple[Suspect, ...]
     worker: int
     reason: EndReason
     at: float
@@ -65,7 +66,7 @@ class CrashBarrier:
         return list(reversed(self._crashes))
 
     def is_tainted(self, suspect: Suspect, now: float) -> bool:
-        return any(crash.suspect == suspect for crash in self.tainted(now))
+        return any(suspect in crash.suspects for crash in self.tainted(now))
 
     def backoff(self, losses: int, chance: float) -> float:
         """Seconds to wait after so many losses of one call; `chance` is from 0 to 1."""

@@ -128,6 +128,11 @@ class Frame(NamedTuple):
     descriptor: Descriptor | None = None
     size: int = 0
 
+    @property
+    def on_socket(self) -> int:
+        """Bytes that it took of the socket."""
+        return _HEADER.size + (len(self.body) if self.descriptor is None else _SIZE.size)
+
 
 def pack(format_code: int, kind: Kind, request: int, body: bytes, limit: int = MAX_FRAME) -> bytes:
     """One frame as bytes. FrameTooLarge when it exceeds `limit` bytes: the receiver would refuse it."""

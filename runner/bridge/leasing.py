@@ -121,7 +121,7 @@ class Leasing:
             # The worker may have been granted in the moment that this gave up.
             granted = waiter.worker
             if granted.done() and not granted.cancelled() and not granted.exception():
-                self.rest(granted.result())
+                self.rest(granted.result(), waiter)
             raise
         finally:
             self.line.leave(waiter)
@@ -167,21 +167,21 @@ class Leasing:
             self._fork()
 
     def _lend(self, worker: WorkerProxy, waiter: Waiter) -> None:
-        worker.lease(waiter.run_id)
-        if self.settings.reuse:
+        worker.lease(waiter)
+        if not self.settings.reuse:
+            worker.run_id = waiter.run_id
+        else:
             self.sessions.bind(
                 waiter.session or waiter.run_id, worker.number, asyncio.get_running_loop().time()
             )
             if waiter.fresh:
-                worker.retiring = "its step had crashed a worker before"
+                worker.retire("its step had crashed a worker before")
 
-    def rest(self, worker: WorkerProxy) -> None:
-        """A worker is free again, for the next step of its run or of one that waits."""
-        worker.rest()
+    def rest(self, worker: WorkerProxy, waiter: Waiter) -> None:
+        """A step is over: its place is free again, for the next one of its run or for who waits."""
+        worker.rest(waiter, asyncio.get_running_loop().time())
         if self.workforce.has_served(worker):
             return  # its end lets others in
-        if self.settings.reuse:
-            worker.run_id = ""
         if self.line:
             self.grant()
 
@@ -198,7 +198,15 @@ class Leasing:
             self.workforce.start(needs.start)
         if needs.take_back is not None:
             self.totals.reclaimed += 1
-            needs.take_back.kill("another run waits for it")
+            self._take_back(needs.take_back)
+
+    def _take_back(self, worker: WorkerProxy) -> None:
+        if self.settings.reuse:
+            self.workforce.retire(
+                worker, "a step that had crashed a worker waits for one of its own"
+            )
+        else:
+            worker.kill("another run waits for it")
 
     def refuse(self, error: RunnerError) -> None:
         """A worker could not be started. Who waits is told why, unless a living one may yet serve it."""
@@ -222,7 +230,7 @@ class Leasing:
 
     # Sessions
 
-    def find_session(self, waiter: Waiter, step: str) -> None:
+    def find_session(self, waiter: Waiter) -> None:
         """Whom the next attempt is for: the worker of its session, or one that nobody used."""
         now = asyncio.get_running_loop().time()
         bound = self.sessions.find(waiter.session or waiter.run_id, now)
@@ -232,7 +240,7 @@ class Leasing:
         known = bound is not None and not bound.lost
         waiter.bound = bound.worker if known and bound is not None else 0
         waiter.strict = strict and known
-        waiter.fresh = self._barrier.is_tainted(Suspect(waiter.run_id, step), now)
+        waiter.fresh = self._barrier.is_tainted(Suspect(waiter.run_id, waiter.step), now)
 
     def _session_lost(self, waiter: Waiter) -> SessionWorkerUnavailable:
         return SessionWorkerUnavailable(

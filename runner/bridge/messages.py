@@ -22,13 +22,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Hello(Message, frozen=True):
     """`formats` by preference. `shared`: this side passes descriptors of shared memory. `worker` is the
-    host's number for this worker, `pool` its pool's name."""
+    host's number for this worker, `pool` its pool's name. `threads`: so many calls may be sent at once."""
 
     protocol: int
     formats: tuple[str, ...]
     shared: bool = False
     worker: int = 0
     pool: str = ""
+    threads: int = 1
 
 
 class ModuleInfo(Message, frozen=True):
@@ -58,12 +59,13 @@ class Measure(Message, frozen=True):
 class Ready(Message, frozen=True):
     """What a worker is. `versions` proves what was loaded; `operations` are the names that a call
     may use, `modules` the DSPy modules that its `module` operation can run; `isolation` is what it did
-    to shut itself in."""
+    to shut itself in. It does `threads` calls at once, at most as many as it was asked for."""
 
     protocol: int
     format: str
     formats: tuple[str, ...] = ()
     shared: bool = False
+    threads: int = 1
     pid: int = 0
     versions: dict[str, str] = {}
     operations: tuple[str, ...] = ()
@@ -157,11 +159,12 @@ class ResultMessage(Message, frozen=True):
 
 class ErrorMessage(Message, frozen=True):
     """`cause` is the number of the LM or tool request whose failure this is, 0 for none: the host
-    still has the error it raised there, and raises that."""
+    still has the error it raised there, and raises that. `stuck`: its thread goes on all the same."""
 
     failure: Failure
     cause: int = 0
     seconds: float = 0.0
+    stuck: bool = False
 
 
 class Forked(Message, frozen=True):

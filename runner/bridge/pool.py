@@ -7,7 +7,8 @@ limit; when all workers are taken, steps queue, and a worker that a run holds be
 taken back for one that waits (its run gets a new one at its next step, in 20 ms).
 
 A pool with `reuse` gives its workers to one run after the other instead: what they loaded stays at
-hand. There, sessions find the worker that knows them, and workers are recycled.
+hand. There, sessions find the worker that knows them, and workers are recycled; and a worker may have
+several threads, each a place for a step.
 
 What is decided (who gets which worker, when a breaker opens, what a crash taints) is in modules of its
 own, without I/O; this one acts on it.
@@ -23,6 +24,7 @@ from typing import Any
 import msgspec
 
 from runner.bridge.breaker import Breaker
+from runner.bridge.call_handler import CallHandler
 from runner.bridge.calling import OutOfTime, answer_of
 from runner.bridge.crash_barrier import Crash, CrashBarrier, Suspect
 from runner.bridge.endings import FROM_OUTSIDE, EndReason
@@ -38,7 +40,7 @@ from runner.bridge.pool_figures import stats_of
 from runner.bridge.pool_history import PoolHistory
 from runner.bridge.pool_settings import PoolSettings
 from runner.bridge.pool_totals import Refusal, Totals
-from runner.bridge.proxy import CallHandler, WorkerProxy
+from runner.bridge.proxy import WorkerProxy
 from runner.bridge.timeouts import budget
 from runner.bridge.waiting import Waiter
 from runner.bridge.wire import Traffic
@@ -142,9 +144,8 @@ class Pool:
         try:
             if self.ready is None:
                 await self.start()
-            outcome = await self._attempts(
-                Waiter(run_id=run_id, session=session), message, handler, end, repeat, step
-            )
+            waiter = Waiter(run_id=run_id, step=step, repeat=repeat, session=session)
+            outcome = await self._attempts(waiter, message, handler, end)
         except _POOL_FAILED as error:
             self._last_failure = error.message
             self.breaker.failed(asyncio.get_running_loop().time())
@@ -163,11 +164,12 @@ class Pool:
         health checks and measurements: nobody repeats a call whose worker is lost here."""
         if self.ready is None:
             await self.start()
-        worker = await self.leasing.lease(Waiter(run_id=run_id), deadline)
+        waiter = Waiter(run_id=run_id)
+        worker = await self.leasing.lease(waiter, deadline)
         try:
             yield worker
         finally:
-            self.leasing.rest(worker)
+            self.leasing.rest(worker, waiter)
 
     async def release_run(self, run_id: str) -> None:
         """The run needs its workers no more: kill them."""
@@ -221,8 +223,8 @@ class Pool:
         now = asyncio.get_running_loop().time()
         reason = worker.reason or EndReason.LOST
         if reason.is_crash:
-            suspect = Suspect(worker.run_id, worker.step)
-            self.barrier.crashed(Crash(suspect, worker.number, reason, now))
+            suspects = tuple(Suspect(place.run_id, place.step) for place in worker.at_work)
+            self.barrier.crashed(Crash(suspects, worker.number, reason, now))
         self.totals.ends[reason] += 1
         self.history.ended(worker.obituary(now))
         self.leasing.ended(worker, lost=reason.is_crash)
@@ -230,14 +232,13 @@ class Pool:
     # Calls
 
     async def _attempts(
-        self, waiter: Waiter, message: CallMessage, handler: CallHandler, end: float | None,
-        repeat: bool, step: str,
-    ) -> Outcome:  # fmt: skip
+        self, waiter: Waiter, message: CallMessage, handler: CallHandler, end: float | None
+    ) -> Outcome:
         lost = unavailable = 0
         asked = asyncio.get_running_loop().time()
         while True:
             if self.settings.reuse:
-                self.leasing.find_session(waiter, step)
+                self.leasing.find_session(waiter)
             try:
                 worker = await self.leasing.lease(waiter, end)
             except (WorkersUnavailable, WorkerLost):
@@ -247,13 +248,12 @@ class Pool:
                     raise
                 await self._back_off(unavailable, end)
                 continue
-            worker.step = step
             try:
-                return await self._do(worker, message, handler, asked, end)
+                return await self._do(worker, waiter, message, handler, asked, end)
             except WorkerLost as error:
                 lost += 1
                 self.totals.lost += 1
-                if not repeat or lost > self.settings.lost_retries:
+                if not waiter.repeat or lost > self.settings.lost_retries:
                     raise
                 self.totals.retried += 1
                 handler.lost(error)
@@ -268,8 +268,8 @@ class Pool:
         await asyncio.sleep(wait)
 
     async def _do(
-        self, worker: WorkerProxy, message: CallMessage, handler: CallHandler, asked: float,
-        end: float | None,
+        self, worker: WorkerProxy, waiter: Waiter, message: CallMessage, handler: CallHandler,
+        asked: float, end: float | None,
     ) -> Outcome:  # fmt: skip
         loop = asyncio.get_running_loop()
         wire, sent = worker.wire, loop.time()
@@ -283,14 +283,14 @@ class Pool:
                 f"'{self.settings.name}', and worked for {loop.time() - sent:.2g} s."
             ) from None
         finally:
-            self.leasing.rest(worker)
+            self.leasing.rest(worker, waiter)
         self.totals.calls += 1
         self.history.called()
         return Outcome(
             message=answer,
             worker=worker,
             format=wire.format.name,
-            traffic=wire.traffic.since(before),
+            traffic=ticket.traffic or wire.traffic.since(before),
             seconds=loop.time() - sent,
             queued=sent - asked,
         )

@@ -65,6 +65,7 @@ def _settings(settings: PoolSettings) -> dict[str, Any]:
         "pool": settings.name,
         "size": settings.size,
         "spares": settings.spares,
+        "threads": settings.threads,
         "profile": settings.profile,
         "reuse": settings.reuse,
         "affinity": str(settings.affinity),

@@ -19,6 +19,7 @@ from runner.bridge.timeouts import PROFILES, TimeoutProfile
 DSPY_WORKER = "runner.bridge.worker"
 MAX_SIZE = 150
 """Workers that a pool may have at most, whoever asks for them."""
+MAX_THREADS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,9 @@ class PoolSettings:
     run. With `reuse`, workers serve one run after the other, and `affinity`, `sessions` and all of
     `recycling` count. Times are seconds, `limit` is bytes a frame; `queue_timeout` None takes the
     profile's. `lost_retries`: new attempts, in new workers, of a step whose worker was lost.
-    `cancel_grace`: between telling a worker to stop and killing it."""
+    `cancel_grace`: between telling a worker to stop and killing it. A worker with several `threads`,
+    which needs `reuse`, does as many steps at once; `stuck_grace` is how long it goes on for the others
+    when one of them does not stop."""
 
     name: str = "general"
     worker: str = DSPY_WORKER
@@ -39,8 +42,10 @@ class PoolSettings:
     queue_timeout: float | None = None
     ready_timeout: float = 30.0
     cancel_grace: float = 0.3
+    stuck_grace: float = 10.0
     lost_retries: int = 2
     reuse: bool = False
+    threads: int = 1
     affinity: Affinity = Affinity.HINT
     sessions: SessionSettings = SessionSettings()
     recycling: Recycling = Recycling()
@@ -56,6 +61,22 @@ class PoolSettings:
     )
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     isolation: Isolation = Isolation()
+
+    def __post_init__(self) -> None:
+        if self.threads > 1 and not self.reuse:
+            raise InvalidPoolSettings(
+                f"'threads' of pool '{self.name}' is {self.threads}, and its workers are of one run each. "
+                "Set reuse to true, or threads to 1."
+            )
+
+    @property
+    def places(self) -> int:
+        """Steps that are at work at once, at most."""
+        return self.size * self.threads
+
+    @property
+    def places_per_run(self) -> int:
+        return self.per_run * self.threads
 
     @property
     def timeouts(self) -> TimeoutProfile:
@@ -82,7 +103,8 @@ class InvalidPoolSettings(ValueError):
 def read_pool(pool: PoolSettings, written: Mapping[str, str]) -> PoolSettings:
     """A pool with what an operator wrote for it: `{"size": "8", "affinity": "strict_queue"}`. Raises
     InvalidPoolSettings with a sentence that names the setting and what was expected."""
-    for name, text in written.items():
+    # Whether workers are kept decides what else may be set.
+    for name, text in sorted(written.items(), key=lambda each: each[0] != "reuse"):
         known = _WRITTEN.get(name)
         if known is None:
             raise InvalidPoolSettings(
@@ -178,6 +200,7 @@ _WRITTEN: dict[str, tuple[Callable[[str], Any], _Put]] = {
     "ready_timeout": (_seconds, _own("ready_timeout")),
     "lost_retries": (_whole(0, 10), _own("lost_retries")),
     "reuse": (_flag, _own("reuse")),
+    "threads": (_whole(1, MAX_THREADS), _own("threads")),
     "affinity": (_affinity, _own("affinity")),
     "session_ttl": (_seconds, _part("sessions", "ttl")),
     "session_limit": (_whole(1, _MANY), _part("sessions", "limit")),

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from runner.bridge import formats, shared
+from runner.bridge.call_handler import CallHandler
 from runner.bridge.endings import WORDS, EndReason, reason_of
 from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, Kind, ProtocolError
 from runner.bridge.heartbeat import Heartbeat, HeartbeatSettings
@@ -17,37 +17,23 @@ from runner.bridge.link import Link
 from runner.bridge.messages import (
     EMPTY,
     CallMessage,
-    ChunkMessage,
     ErrorMessage,
     Exited,
     Hello,
-    LMRequestMessage,
     LMResponseMessage,
     Message,
     Ready,
     ResultMessage,
     ToolChunkMessage,
-    ToolFlowMessage,
-    ToolRequestMessage,
     ToolResponseMessage,
-    TraceMessage,
 )
 from runner.bridge.nursery import Nursery
-from runner.bridge.wire import Received, Wire
+from runner.bridge.places import Places, WorkerState
+from runner.bridge.wire import Received, Traffic, Wire
 from runner.engine.errors import RemoteError, WorkerLost
 
 EXIT_REPORT_WAIT = 0.2
 """Seconds that a lost connection waits for the forkserver to say how the process ended."""
-
-
-class WorkerState(StrEnum):
-    """The life of a worker."""
-
-    STARTING = "starting"  # asked for; the handshake is not done
-    IDLE = "idle"  # ready: a spare, or held by a run between two steps
-    BUSY = "busy"  # leased to a step
-    STOPPING = "stopping"  # told to end
-    ENDED = "ended"
 
 
 _ASKED = (Kind.LM_REQUEST, Kind.TOOL_REQUEST, Kind.TOOL_FLOW)
@@ -57,49 +43,15 @@ _ANSWERS: dict[type[Message], Kind] = {
     ToolChunkMessage: Kind.TOOL_CHUNK,
 }
 _BEFORE_READY = (Kind.READY, Kind.ERROR)
-_NEXT = {
-    WorkerState.STARTING: {WorkerState.IDLE, WorkerState.STOPPING, WorkerState.ENDED},
-    WorkerState.IDLE: {WorkerState.BUSY, WorkerState.STOPPING, WorkerState.ENDED},
-    WorkerState.BUSY: {WorkerState.IDLE, WorkerState.STOPPING, WorkerState.ENDED},
-    WorkerState.STOPPING: {WorkerState.ENDED},
-    WorkerState.ENDED: set[WorkerState](),
-}
-
-
-class CallHandler(Protocol):
-    """What a worker may ask for or report while it does a call. Called on the event loop, in order;
-    an `answer` may be given at any time, also to a worker that is gone."""
-
-    def lm_request(
-        self, number: int, message: LMRequestMessage, answer: Callable[[LMResponseMessage], None]
-    ) -> None: ...
-
-    def tool_request(
-        self,
-        number: int,
-        message: ToolRequestMessage,
-        answer: Callable[[ToolResponseMessage | ToolChunkMessage], None],
-    ) -> None: ...
-
-    def tool_flow(self, number: int, message: ToolFlowMessage) -> None: ...
-
-    def chunk(self, message: ChunkMessage) -> None: ...
-
-    def trace(self, message: TraceMessage) -> None: ...
-
-    def given_up(self) -> None:
-        """Nobody waits for the call any more. The worker is told, and may take a while to hear."""
-        ...
-
-    def lost(self, error: WorkerLost) -> None:
-        """The worker ended; the call will be done anew by another."""
-        ...
 
 
 @dataclass(slots=True)
 class _CallInFlight:
+    """`traffic` is the call's own, where the worker does several at once."""
+
     handler: CallHandler
     outcome: asyncio.Future[ResultMessage | ErrorMessage]
+    traffic: Traffic | None
 
 
 class CallTicket(NamedTuple):
@@ -108,48 +60,34 @@ class CallTicket(NamedTuple):
     worker: "WorkerProxy"
     number: int
     outcome: asyncio.Future[ResultMessage | ErrorMessage]
+    traffic: Traffic | None
 
 
-@dataclass(slots=True)
-class Figures:
-    """What one worker did."""
-
-    calls: int = 0
-    strays: int = 0  # messages about a call that is over: after a cancel these are usual
-    started: float = 0.0
-    handshake: float = 0.0  # seconds from the request to fork to the ready message
-    used: float = (
-        0.0  # when it last came to rest, in the loop's time; before that, when it was ready
-    )
-
-
-class WorkerProxy:
+class WorkerProxy(Places):
     """One worker. `on_end` is told once, when it is gone for whatever reason."""
 
     def __init__(
         self, number: int, nursery: Nursery, *, pool: str, offered: tuple[str, ...],
         on_end: "Callable[[WorkerProxy], None]", limit: int = MAX_FRAME,
-        out_of_memory: Callable[[], bool] = lambda: False,
+        out_of_memory: Callable[[], bool] = lambda: False, threads: int = 1,
     ) -> None:  # fmt: skip
-        """`out_of_memory` says whether the system has killed a process for its memory lately."""
-        self.number = number
-        self.state = WorkerState.STARTING
-        self.run_id = ""
-        self.step = ""
+        """`out_of_memory` says whether the system has killed a process for its memory lately; `threads`
+        are asked for, and the worker says how many it has."""
+        super().__init__(number, threads)
         self.pid = 0
         self.ready: Ready | None = None
-        self.retiring = ""  # why it is to do no further step
-        self.answers = True  # pings, in time
         self.memory: int | None = None  # resident bytes, as last measured
         self.reason: EndReason | None = None
-        self.figures = Figures()
+        self.stuck_since = 0.0  # when a step in it was given up that did not stop; 0: none was
         self._nursery = nursery
         self.pool = pool
         self._offered = offered
         self._on_end = on_end
         self._out_of_memory = out_of_memory
         self._loop = asyncio.get_running_loop()
-        self._link = Link(Wire(limit), on_message=self._take, on_lost=self._lost)
+        self._link = Link(
+            Wire(limit, shares=threads > 1), on_message=self._take, on_lost=self._lost
+        )
         self._greeted: asyncio.Future[Ready] = self._loop.create_future()
         self._calls: dict[int, _CallInFlight] = {}
         self._last_call = 0
@@ -162,30 +100,6 @@ class WorkerProxy:
     @property
     def wire(self) -> Wire:
         return self._link.wire
-
-    @property
-    def is_free(self) -> bool:
-        """It can do a step now."""
-        return self.state is WorkerState.IDLE and not self.retiring and self.answers
-
-    @property
-    def is_spare(self) -> bool:
-        """Ready, and no run's."""
-        return not self.run_id and self.is_free
-
-    def lease(self, run_id: str) -> None:
-        """Take the free worker for a step of this run, whose it stays."""
-        if self.state is not WorkerState.IDLE:
-            self.move(WorkerState.BUSY)  # says what is wrong
-        self.state = WorkerState.BUSY
-        self.run_id = run_id
-
-    def rest(self) -> None:
-        """The step is over. One that is ending already is no error."""
-        if self.state is WorkerState.BUSY:
-            self.figures.used = self._loop.time()
-            self.step = ""
-            self.state = WorkerState.IDLE
 
     async def start(self, timeout: float) -> Ready:
         """Be born and shake hands within `timeout` seconds; WorkerLost or RemoteError if not."""
@@ -200,6 +114,7 @@ class WorkerProxy:
                     shared=shared.AVAILABLE,
                     worker=self.number,
                     pool=self.pool,
+                    threads=self.threads,
                 )
                 self._link.send(Kind.HELLO, 0, hello)
                 self.ready = await self._greeted
@@ -217,9 +132,10 @@ class WorkerProxy:
         self._last_call += 1
         number = self._last_call
         outcome: asyncio.Future[ResultMessage | ErrorMessage] = self._loop.create_future()
-        self._link.send(Kind.CALL, number, message)
-        self._calls[number] = _CallInFlight(handler, outcome)
-        return CallTicket(self, number, outcome)
+        traffic = None if self.wire.shares is None else Traffic()
+        self._send(Kind.CALL, number, message, traffic)
+        self._calls[number] = _CallInFlight(handler, outcome, traffic)
+        return CallTicket(self, number, outcome, traffic)
 
     def cancel(self, number: int) -> asyncio.Future[ResultMessage | ErrorMessage] | None:
         """Tell the worker to stop a call that its caller has given up. The future says when it has
@@ -231,6 +147,17 @@ class WorkerProxy:
         self._link.send(Kind.CANCEL, number, EMPTY)
         call.handler.given_up()
         return call.outcome
+
+    def give_up(self, number: int, why: str) -> None:
+        """A step does not stop. End the worker; where others are at work in it, have it take no more
+        instead, and forget the call: they may finish."""
+        if len(self.at_work) <= 1:
+            self.kill(why, EndReason.STOPPED)
+            return
+        self._is_stuck(why)
+        call = self._calls.pop(number, None)
+        if call is not None and not call.outcome.done():
+            call.outcome.set_exception(self._loss())
 
     def kill(self, why: str, reason: EndReason = EndReason.RELEASED) -> None:
         """End the process at once; what it was doing fails with WorkerLost, which says why."""
@@ -261,7 +188,8 @@ class WorkerProxy:
             "retiring": self.retiring,
             "answers": self.answers,
             "run_id": self.run_id,
-            "step": self.step,
+            "threads": self.threads,
+            "steps": [{"run_id": each.run_id, "step": each.step} for each in self.at_work],
             "format": self.wire.format.name,
             "isolation": [msgspec.to_builtins(each) for each in self.ready.isolation]
             if self.ready
@@ -297,21 +225,12 @@ class WorkerProxy:
             self.answers = not self._heartbeat.is_late(now, settings)
             self._link.send(Kind.PING, self._heartbeat.ping(now), EMPTY)
 
-    def move(self, state: WorkerState) -> None:
-        """Change the state; an impossible change is a defect of the pool."""
-        if state is self.state:
-            return
-        if state not in _NEXT[self.state]:
-            expected = ", ".join(sorted(_NEXT[self.state])) or "none"
-            raise AssertionError(
-                f"Worker {self.number} is {self.state}: expected {expected}, got {state}"
-            )
-        self.state = state
-
     # What the worker says
 
     def _take(self, received: Received) -> None:
         kind, number, message = received
+        if self.wire.shares is not None:
+            self._share(kind, number, message, self.wire.shares.popleft())
         if not self._greeted.done() and kind not in _BEFORE_READY:
             raise ProtocolError(f"It sent a {kind.name.lower()} before it was ready.")
         if kind is Kind.PONG:
@@ -341,6 +260,7 @@ class WorkerProxy:
         wire.format = formats.by_name(ready.format)
         wire.tables = formats.ARROW.name in self._offered and formats.ARROW.name in ready.formats
         wire.shared = shared.AVAILABLE and ready.shared
+        self.threads = max(1, min(self.threads, ready.threads))
         self.move(WorkerState.IDLE)
         self._greeted.set_result(ready)
 
@@ -356,23 +276,45 @@ class WorkerProxy:
             self.figures.strays += 1
             return
         self.figures.calls += 1
+        if isinstance(message, ErrorMessage) and message.stuck:
+            self._is_stuck(message.failure.message)
         if not call.outcome.done():
             call.outcome.set_result(message)
+
+    def _is_stuck(self, why: str) -> None:
+        """A thread of it goes on with a step that nobody wants any more."""
+        self.retire(why, EndReason.STOPPED)
+        self.stuck_since = self.stuck_since or self._loop.time()
+
+    def _share(self, kind: Kind, number: int, message: Any, share: Traffic) -> None:
+        """Count what came for the call that it is about."""
+        call = self._calls.get(message.call if kind in _ASKED else number)
+        if call is not None and call.traffic is not None and kind is not Kind.PONG:
+            call.traffic.add(share)
+
+    def _send(self, kind: Kind, number: int, message: Message, traffic: Traffic | None) -> None:
+        """Send something of one call."""
+        if traffic is None:
+            self._link.send(kind, number, message)
+            return
+        before = self.wire.traffic.copy()
+        self._link.send(kind, number, message)
+        traffic.add(self.wire.traffic.since(before))
 
     def _serve(self, kind: Kind, number: int, message: Any) -> None:
         call = self._calls.get(message.call)
         if call is None:
             self.figures.strays += 1
         elif kind is Kind.LM_REQUEST:
-            call.handler.lm_request(number, message, partial(self._answer, number))
+            call.handler.lm_request(number, message, partial(self._answer, number, call.traffic))
         elif kind is Kind.TOOL_REQUEST:
-            call.handler.tool_request(number, message, partial(self._answer, number))
+            call.handler.tool_request(number, message, partial(self._answer, number, call.traffic))
         else:
             call.handler.tool_flow(number, message)
 
-    def _answer(self, number: int, message: Message) -> None:
+    def _answer(self, number: int, traffic: Traffic | None, message: Message) -> None:
         if self.state is WorkerState.BUSY:
-            self._link.send(_ANSWERS[type(message)], number, message)
+            self._send(_ANSWERS[type(message)], number, message, traffic)
 
     def _report(self, kind: Kind, number: int, message: Any) -> None:
         call = self._calls.get(number)

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from runner.bridge.places import Place
 from runner.bridge.proxy import WorkerProxy
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Waiter:
-    """A step that wants a worker. `bound` is the number of its session's, 0 for any; `fresh`: one that
-    nobody used before, and nobody will after it."""
+class Waiter(Place):
+    """A step that wants a place, which is then this. `bound` is the number of its session's worker, 0
+    for any; `fresh`: one that nobody used before, and nobody will beside or after it."""
 
-    run_id: str
     session: str = ""
     bound: int = 0
     strict: bool = False

@@ -1,5 +1,6 @@
 """The bridge protocol with typed messages, without I/O. Host, worker and forkserver all drive this."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -73,6 +74,14 @@ class Traffic:
     def copy(self) -> "Traffic":
         return self.since(_NONE)
 
+    def add(self, other: "Traffic") -> None:
+        self.bytes_out += other.bytes_out
+        self.bytes_in += other.bytes_in
+        self.shared_out += other.shared_out
+        self.shared_in += other.shared_in
+        self.tables_out += other.tables_out
+        self.tables_in += other.tables_in
+
 
 _NONE = Traffic()
 # By type: asking a dict for a kind takes longer than reading a chunk's header.
@@ -87,7 +96,11 @@ class Wire:
     registered format they name.
     """
 
-    def __init__(self, limit: int = MAX_FRAME) -> None:
+    def __init__(self, limit: int = MAX_FRAME, *, shares: bool = False) -> None:
+        """With `shares`, that deque gets what each message that came took, in order, for who takes them
+        to pop."""
+        self.shares: deque[Traffic] | None = deque() if shares else None
+        self._tables_in = Traffic()
         self.format = formats.JSON
         self.tables = False
         self.shared = False
@@ -192,9 +205,18 @@ class Wire:
             self._keep(frame, body, memory)
             return None
         message = self._message(frame, body)
+        if self.shares is not None:
+            self._share(frame)
         if type(message) in _MAY_HAVE_TABLES and message.tables:
             message = self._with_its_tables(kind, message, message.tables)
         return Received(kind, frame.request, message)
+
+    def _share(self, frame: Frame) -> None:
+        """Put down what the message of this frame took, tables before it included."""
+        share, self._tables_in = self._tables_in, Traffic()
+        share.add(Traffic(bytes_in=frame.on_socket, shared_in=frame.size))
+        assert self.shares is not None
+        self.shares.append(share)
 
     def _message(self, frame: Frame, body: bytes | memoryview) -> Any:
         key = frame.format << 8 | frame.kind
@@ -220,6 +242,9 @@ class Wire:
         if len(self._waiting) >= MAX_WAITING:
             raise BodyMalformed(f"{MAX_WAITING} tables wait for their message already.")
         self.traffic.tables_in += 1
+        if self.shares is not None:
+            self._tables_in.add(Traffic(bytes_in=frame.on_socket, shared_in=frame.size))
+            self._tables_in.tables_in += 1
         self._waiting[frame.request] = Table(body, memory)
 
     def _with_its_tables(

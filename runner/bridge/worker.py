@@ -12,7 +12,7 @@ from typing import Literal
 import dspy
 import msgspec
 
-from runner.bridge import worker_modules, worker_retrieval
+from runner.bridge import worker_context, worker_modules, worker_retrieval
 from runner.bridge.messages import ModuleInfo
 from runner.bridge.payloads import (
     MODULE,
@@ -46,7 +46,9 @@ def preload() -> Worker:
 
 
 def start() -> None:
-    """What each worker does first: DSPy's caches, history and retries off, because the host has them."""
+    """What each worker does first: DSPy's caches, history and retries off, because the host has them;
+    and steps kept apart, should it do several at once."""
+    worker_context.enter()
     dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)
     dspy.configure(
         disable_history=True,

@@ -1,12 +1,14 @@
-"""A worker's side of the bridge: reads the socket, runs one call at a time, asks the host.
+"""A worker's side of the bridge: reads the socket, runs calls, asks the host.
 
 Two threads. The reader takes every frame as it comes: it answers pings, wakes whoever waits for the
-host, and cancels; so a worker that computes still answers. The main thread does the calls, in order.
+host, and cancels; so a worker that computes still answers. The main thread does the calls, in order;
+where the host's hello asks for more threads, they do them with it, each in a context of its own.
 An operation may start threads of its own (DSPy does); all of them may ask the host at once.
 
 Knows nothing of DSPy: `worker.py` gives it the operations.
 """
 
+import contextvars
 import os
 import queue
 import resource
@@ -39,6 +41,7 @@ from runner.engine.errors import Failure, RunnerError, failure_of
 __all__ = ["HostRefused", "RunCancelled", "Step", "StepStopped", "Worker", "WorkerLoop"]
 
 READ_SIZE = 64 * 1024
+MAX_THREADS = 64
 
 
 type Operation = Callable[[Step, dict[str, Any]], Any]
@@ -90,6 +93,8 @@ class WorkerLoop:
         self._isolation = isolation
         self._cpu_seconds = 0
         self._running: Step | None = None
+        self._threads: list[threading.Thread] = []
+        self._clocks: dict[Step, ThreadClock] = {}
         self._greeted = False
         self._operations = {**BUILT_IN, **worker.operations}
         self._leave = leave
@@ -103,13 +108,14 @@ class WorkerLoop:
         """Run calls until shutdown or the end of the connection."""
         self._worker.start()
         threading.Thread(target=self._read, name="bridge-reader", daemon=True).start()
-        while (step := self._inbox.get()) is not None:
-            self._run(step)
-            del self._steps[step.number]
+        self._work()
+        for thread in self._threads:
+            thread.join()
 
     def limit_cpu(self, seconds: int) -> None:
         """End a call with `cpu_time_exceeded` when the process has computed so long for it; 0: never.
-        Only where `serve` runs in the main thread, which alone hears signals."""
+        Only where `serve` runs in the main thread, which alone hears signals. With several threads it
+        is what the call's own has computed, looked at when the host pings."""
         self._cpu_seconds = seconds
         signal.signal(signal.SIGXCPU, self._out_of_cpu)
 
@@ -174,6 +180,7 @@ class WorkerLoop:
                 step.part(number, message)
         elif kind is Kind.PING:
             self.send(Kind.PONG, number, EMPTY)
+            self._look_at_clocks()
         elif kind is Kind.CANCEL:
             if cancelled := self._steps.get(number):
                 cancelled.stop(RunCancelled())
@@ -196,18 +203,29 @@ class WorkerLoop:
             format=chosen.name,
             formats=formats.names(),
             shared=shared.AVAILABLE,
+            threads=max(1, min(hello.threads, MAX_THREADS)),
             pid=os.getpid(),
             versions=dict(self._worker.versions),
             operations=tuple(self._operations),
             modules=self._worker.modules,
             isolation=self._isolation,
         )
+        for number in range(2, ready.threads + 1):
+            thread = threading.Thread(target=self._work, name=f"bridge-step-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         self.send(Kind.READY, 0, ready)
         self._wire.format = chosen
         self._wire.tables = ARROW.name in hello.formats and ARROW.name in formats.names()
         self._wire.shared = ready.shared and hello.shared
 
-    # The main thread
+    # The threads that do the calls
+
+    def _work(self) -> None:
+        while (step := self._inbox.get()) is not None:
+            # What an operation leaves in its context is not the next one's.
+            contextvars.copy_context().run(self._run, step)
+        self._inbox.put(None)  # for the next thread
 
     def _run(self, step: Step) -> None:
         started = time.perf_counter()
@@ -220,6 +238,8 @@ class WorkerLoop:
         # A module may have hidden why it was stopped, or turned it into an answer: that counts first.
         stopped = step.stopped
         step.close()
+        if self._steps.pop(step.number, None) is None:
+            return  # its caller has been told that it would not stop
         if stopped is not None:
             self._fail(step, stopped.failure, stopped.cause, started)
         elif error is not None:
@@ -232,6 +252,12 @@ class WorkerLoop:
         payload = tables.unpacked(step.call.payload, step.call.tables)
         if not self._cpu_seconds:
             return operation(step, payload)
+        if self._threads:
+            self._clocks[step] = ThreadClock()
+            try:
+                return operation(step, payload)
+            finally:
+                del self._clocks[step]
         # The soft limit alone, which may be raised again for the next call; whole seconds, rounded up.
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         most = int(time.process_time()) + 1 + self._cpu_seconds
@@ -246,13 +272,27 @@ class WorkerLoop:
     def _out_of_cpu(self, number: int, frame: object) -> None:
         if (step := self._running) is None:
             return
+        stopped = self._cpu_time_exceeded()
+        step.stop(stopped)
+        raise stopped
+
+    def _look_at_clocks(self) -> None:
+        """Give up the calls whose threads computed too long. Nobody can end a thread: the host is told
+        that this one goes on, and ends the process when the other calls in it are over."""
+        for step, clock in tuple(self._clocks.items()):
+            if clock.seconds() <= self._cpu_seconds or self._steps.pop(step.number, None) is None:
+                continue
+            stopped = self._cpu_time_exceeded()
+            step.stop(stopped)
+            message = ErrorMessage(failure=stopped.failure, seconds=clock.age(), stuck=True)
+            self.send(Kind.ERROR, step.number, message)
+
+    def _cpu_time_exceeded(self) -> StepStopped:
         message = (
             f"The call took more than {self._cpu_seconds:,} s of computing. "
             "Give the module less to do, or raise the pool's limit of CPU time."
         )
-        stopped = StepStopped(Failure(code="cpu_time_exceeded", message=message))
-        step.stop(stopped)
-        raise stopped
+        return StepStopped(Failure(code="cpu_time_exceeded", message=message))
 
     def _operation(self, name: str) -> Operation:
         try:
@@ -287,6 +327,28 @@ class WorkerLoop:
         self.send(
             Kind.ERROR, step.number, ErrorMessage(failure=failure, cause=cause, seconds=seconds)
         )
+
+
+class ThreadClock:
+    """How long the thread that made it has computed since; never where the system does not say."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+        self._started, self._number = 0.0, None
+        if hasattr(time, "pthread_getcpuclockid"):
+            self._number = time.pthread_getcpuclockid(threading.get_ident())
+            self._started = time.clock_gettime(self._number)
+
+    def age(self) -> float:
+        return time.perf_counter() - self._begun
+
+    def seconds(self) -> float:
+        if self._number is None:
+            return 0.0
+        try:
+            return time.clock_gettime(self._number) - self._started
+        except OSError:  # the thread has ended
+            return 0.0
 
 
 class UnknownOperation(RunnerError):

@@ -4,8 +4,6 @@ What the module needs beside a signature and plain options are stubs that ask th
 number that the host gives, a tool is a name that the host knows. No code of a user ever gets here.
 """
 
-import contextlib
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +14,7 @@ from runner.bridge.messages import ModuleInfo
 from runner.bridge.module_options import check_options
 from runner.bridge.payloads import REWARD, ModulePayload
 from runner.bridge.worker_adapters import adapter
+from runner.bridge.worker_context import printing
 from runner.bridge.worker_interpreter import interpreter_factory
 from runner.bridge.worker_lm import LM_SETTINGS, language_model, tag_predictors
 from runner.bridge.worker_loop import Step
@@ -29,7 +28,6 @@ NODE_TAG = "_dspex_node"
 """On the module; it survives deepcopy, reset_copy and every optimizer, which a path by name does not."""
 
 MODULES = discover()
-MAX_PRINTED = 4_000
 
 
 def run(step: Step, payload: dict[str, Any]) -> dict[str, Any]:
@@ -38,10 +36,9 @@ def run(step: Step, payload: dict[str, Any]) -> dict[str, Any]:
     making = Making(step, call)
     module = making.module()
     lm = language_model(step, call.node, call.lm, making.lm_options)
-    # Not dspy.context: a thread that a module starts by itself sees only what was configured.
     parameters = tuple(tool.parameters for tool in call.tools)
-    dspy.configure(lm=lm, adapter=adapter(call.lm.adapter, parameters), trace=[])
-    with _printed(step) as printed:
+    settings = dspy.context(lm=lm, adapter=adapter(call.lm.adapter, parameters), trace=[])
+    with settings, printing(step) as printed:
         outputs = making.outputs(module)
     if outputs is None:
         raise OutputNotProduced(
@@ -49,16 +46,6 @@ def run(step: Step, payload: dict[str, Any]) -> dict[str, Any]:
             printed=printed.getvalue(),
         )
     return {name: plain(value) for name, value in outputs.items()}
-
-
-@contextlib.contextmanager
-def _printed(step: Step) -> Any:
-    """What DSPy prints (BestOfN tells of a failed attempt in no other way) becomes a trace."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        yield printed
-    if text := printed.getvalue():
-        step.trace("printed", {"text": text[:MAX_PRINTED]})
 
 
 class Making:

@@ -13,9 +13,10 @@ from runner.bridge.endings import EndReason
 from runner.bridge.messages import Ready
 from runner.bridge.nursery import Nursery
 from runner.bridge.pacing import Pacer
+from runner.bridge.places import WorkerState
 from runner.bridge.pool_settings import PoolSettings
 from runner.bridge.process_memory import OutOfMemoryKills
-from runner.bridge.proxy import WorkerProxy, WorkerState
+from runner.bridge.proxy import WorkerProxy
 from runner.bridge.recycling import why_recycled
 from runner.engine.errors import RunnerError
 
@@ -79,6 +80,7 @@ class Workforce:
             limit=self.settings.limit,
             on_end=self._ended,
             out_of_memory=self._out_of_memory,
+            threads=self.settings.threads,
         )
         self._workers[worker.number] = worker
         self.started += 1
@@ -89,10 +91,10 @@ class Workforce:
         return task
 
     def retire(self, worker: WorkerProxy, why: str) -> None:
-        """Have it do no further step; end it now if it does none, else after that one."""
-        worker.retiring = worker.retiring or why
+        """Have it do no further step; end it now if it does none, else after the last of them."""
+        worker.retire(why)
         if worker.state is WorkerState.IDLE:
-            worker.kill(worker.retiring, EndReason.RECYCLED)
+            worker.kill(worker.retiring, worker.retires_as)
 
     def has_served(self, worker: WorkerProxy) -> bool:
         """Whether a worker whose step is over is to be given up; then it was."""
@@ -133,6 +135,8 @@ class Workforce:
             worker.died_unseen()
         elif is_dead:
             self._looks_dead.add(worker.number)  # its end may be on the way to us
+        elif worker.stuck_since and self._is_stuck_too_long(worker, now):
+            worker.kill(worker.retiring, EndReason.STOPPED)
         elif worker.retiring:
             self.retire(worker, worker.retiring)  # it was starting when it was told
         elif worker.is_free:
@@ -140,11 +144,17 @@ class Workforce:
                 self.settings.recycling,
                 calls=worker.figures.calls,
                 age=now - worker.figures.started,
-                idle=now - worker.figures.used,
+                idle=0.0 if worker.at_work else now - worker.figures.used,
                 memory=worker.memory,
             )
             if why:
                 self.retire(worker, why)
+
+    def _is_stuck_too_long(self, worker: WorkerProxy, now: float) -> bool:
+        """Whether those beside a step that does not stop had their time. Those that may not be done anew
+        have all of it."""
+        over = now - worker.stuck_since > self.settings.stuck_grace
+        return over and all(place.repeat for place in worker.at_work)
 
     def _again(self) -> None:
         self._paced = None

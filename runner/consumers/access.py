@@ -50,7 +50,8 @@ def may_see_workers(user: Person) -> bool:
 
 def worker_figures(user: Person, stats: dict[str, Any]) -> dict[str, Any]:
     """The figures without what is not the person's to see: whose run a worker has, and at which step."""
-    asked = {each["run_id"] for pool in stats["pools"] for each in pool["workers"]} - {""}
+    workers = [worker for pool in stats["pools"] for worker in pool["workers"]]
+    asked = {part["run_id"] for worker in workers for part in (worker, *worker["steps"])} - {""}
     found = Run.objects.visible_to(user).filter(pk__in=asked) if asked else Run.objects.none()
     seen = set(map(str, found.values_list("pk", flat=True)))
     pools = [
@@ -61,8 +62,14 @@ def worker_figures(user: Person, stats: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_seen(worker: dict[str, Any], seen: set[str]) -> dict[str, Any]:
-    hidden = {"run_id": "", "step": "", "held": bool(worker["run_id"])}
-    return {**worker, "held": True} if worker["run_id"] in seen else {**worker, **hidden}
+    """`held`: it has or is kept for a run, whosesoever. Of others' steps it is said that there are any."""
+    steps = [each if each["run_id"] in seen else _HIDDEN for each in worker["steps"]]
+    run = worker["run_id"]
+    held = bool(run or steps)
+    return {**worker, "run_id": run if run in seen else "", "steps": steps, "held": held}
+
+
+_HIDDEN = {"run_id": "", "step": ""}
 
 
 def stop(user: Person, run: UUID) -> str | None:

@@ -59,7 +59,7 @@ def gist_of(stats: dict[str, Any]) -> object:
     return [
         (
             *(pool[key] for key in ("pool", "size", "state", "queued", "calls", "started")),
-            [(worker["number"], worker["state"], worker["step"]) for worker in pool["workers"]],
+            [(worker["number"], worker["state"], worker["steps"]) for worker in pool["workers"]],
         )
         for pool in stats["pools"]
     ]

@@ -18,9 +18,9 @@ from prometheus_client.core import (
 
 from runner.bridge.breaker import BreakerState
 from runner.bridge.endings import EndReason
+from runner.bridge.places import WorkerState
 from runner.bridge.pool_health import PoolState
 from runner.bridge.pool_totals import WAITS, Refusal
-from runner.bridge.proxy import WorkerState
 
 type Figures = dict[str, Any]
 type Told = list[tuple[tuple[str, str], Figures]]
@@ -31,7 +31,11 @@ _GAUGES: dict[str, tuple[str, Callable[[Figures], float]]] = {
     "dspex_pool_workers_max": ("Live workers at most.", lambda pool: pool["size"]),
     "dspex_pool_steps": (
         "Steps at work in workers.",
-        lambda pool: sum(worker["state"] == WorkerState.BUSY for worker in pool["workers"]),
+        lambda pool: sum(len(worker["steps"]) for worker in pool["workers"]),
+    ),
+    "dspex_pool_steps_max": (
+        "Steps that may be at work: workers by threads.",
+        lambda pool: pool["size"] * pool["threads"],
     ),
     "dspex_pool_queue": ("Steps that wait for a worker.", lambda pool: pool["queued"]),
     "dspex_pool_queue_limit": ("Steps that may wait.", lambda pool: pool["queue_limit"]),

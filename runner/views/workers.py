@@ -75,6 +75,7 @@ def _pools(user: Person) -> dict[str, Any]:
             "drained": False,
             "profile": pool.profile,
             "kept": str(pool.affinity) if pool.reuse else "",
+            "threads": pool.threads,
         }
         for pool in settings.POOLS
     }

@@ -1,33 +1,24 @@
 """Who gets which worker, and how many are started."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from runner.bridge.leases import needed, shared_worker_for, surplus, worker_for
+from runner.bridge.places import Place, Places, WorkerState
 from runner.bridge.pool_settings import PoolSettings
-from runner.bridge.proxy import Figures, WorkerState
 from runner.bridge.waiting import Waiter
 
 
-@dataclass
-class Worker:
-    """As much of a worker as the decisions look at."""
-
-    run_id: str = ""
-    state: WorkerState = WorkerState.IDLE
-    figures: Figures = field(default_factory=Figures)
-    number: int = 0
-    retiring: str = ""
-
-    @property
-    def is_free(self) -> bool:
-        return self.state is WorkerState.IDLE and not self.retiring
-
-    @property
-    def is_spare(self) -> bool:
-        return self.is_free and not self.run_id
+def Worker(  # noqa: N802 (as the class that it makes a part of)
+    run_id: str = "", state: WorkerState = WorkerState.IDLE, *, number: int = 0, threads: int = 1
+) -> Any:
+    """As much of a worker as the decisions look at; a busy one has one step, of the run that it is for."""
+    worker = Places(number, threads)
+    worker.state, worker.run_id = state, run_id
+    if state is WorkerState.BUSY:
+        worker.at_work.append(Place(run_id=run_id))
+    return worker
 
 
 BUSY, STARTING, STOPPING = WorkerState.BUSY, WorkerState.STARTING, WorkerState.STOPPING
@@ -98,14 +89,14 @@ def test_shared_worker_is_that_of_the_session_else_the_one_used_last() -> None:
     workers[1].figures.used = 5.0
     assert share(workers, bound=3) is workers[2]
     assert share(workers) is workers[1]
-    workers[2].state = BUSY
+    workers[2].lease(Place(run_id="b"))
     assert share(workers, bound=3) is workers[1]
 
 
 def test_strict_session_has_its_own_worker_or_none() -> None:
     workers: Any = [Worker(number=1), Worker(number=2)]
     assert share(workers, bound=2, strict=True) is workers[1]
-    workers[1].state = BUSY
+    workers[1].lease(Place(run_id="b"))
     assert share(workers, bound=2, strict=True) is None
 
 
@@ -126,6 +117,66 @@ def test_used_worker_makes_room_for_one_that_nobody_used() -> None:
     settings = PoolSettings(size=1, spares=0, reuse=True)
     assert needed(waiters("a", fresh=True), workers, settings).take_back is workers[0]
     assert needed(waiters("a"), workers, settings).take_back is None
+
+
+def test_busy_worker_makes_room_too_and_one_is_enough() -> None:
+    """Else a step that needs a new worker would wait for ever while others keep all at work."""
+    workers: Any = [Worker("b", BUSY, number=1), Worker("c", BUSY, number=2)]
+    settings = PoolSettings(size=2, spares=0, reuse=True)
+    waiting = [*waiters("a", fresh=True), *waiters("d", "e")]
+    taken = needed(waiting, workers, settings).take_back
+    assert taken in workers
+    taken.retire("for a step of its own")
+    assert needed(waiting, workers, settings).take_back is None
+
+
+THREADS = PoolSettings(size=2, spares=0, reuse=True, threads=3, per_run=1)
+
+
+def filled(*runs: str) -> Any:
+    worker = Worker(number=1, threads=3)
+    for run in runs:
+        worker.lease(Place(run_id=run))
+    return worker
+
+
+def test_step_gets_a_place_in_the_worker_with_the_least_to_do() -> None:
+    workers = [filled("x", "y"), filled("x"), filled("x", "y", "z")]
+    assert share(workers) is workers[1]
+    assert share(workers[2:]) is None
+
+
+def test_further_worker_is_started_when_the_places_do_not_do() -> None:
+    assert needed(waiters(*"abc"), [], THREADS).start == 1
+    assert needed(waiters(*"abcd"), [], THREADS).start == 2
+    assert needed(waiters(*"ab"), [filled("x")], THREADS).start == 0
+    assert needed(waiters(*"abc"), [filled("x")], THREADS).start == 1
+    assert needed(waiters(*"abcdefgh"), [filled("x")], THREADS).start == 1  # the size
+
+
+def test_run_has_the_places_of_as_many_workers_as_it_may_have() -> None:
+    assert share([filled("a", "a", "b")], per_run=THREADS.places_per_run) is None  # it is full
+    workers = [filled("a", "a", "b"), filled()]
+    assert share(workers, per_run=THREADS.places_per_run) is workers[1]
+    workers[1].lease(Place(run_id="a"))
+    assert share(workers, per_run=THREADS.places_per_run) is None
+    assert needed(waiters("a", "a"), workers, THREADS).start == 0
+
+
+def test_step_that_crashed_a_worker_shares_none() -> None:
+    assert share([filled("x")], fresh=True) is None
+    assert needed(waiters("a", fresh=True), [filled("x")], THREADS).start == 1
+    workers = [filled("x", "y"), filled("x")]
+    assert needed(waiters("a", fresh=True), workers, THREADS).take_back is workers[1]
+
+
+def test_worker_is_lent_no_more_than_it_has_places() -> None:
+    worker = filled("x", "y", "z")
+    assert not worker.is_free and worker.room == 0
+    with pytest.raises(AssertionError, match="3 of 3 places"):
+        worker.lease(Place(run_id="a"))
+    worker.rest(worker.at_work[1], now=7.0)
+    assert worker.room == 1 and worker.state is BUSY and worker.holders == ["x", "z"]
 
 
 def test_who_waits_for_a_worker_of_its_own_needs_no_other() -> None:

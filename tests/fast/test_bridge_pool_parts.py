@@ -122,7 +122,7 @@ def test_memory_that_is_not_told_recycles_nobody() -> None:
 
 
 def crash(at: float, step: str = "n1") -> Crash:
-    return Crash(Suspect("run", step), 1, EndReason.SEGFAULT, at)
+    return Crash((Suspect("run", step),), 1, EndReason.SEGFAULT, at)
 
 
 def test_crash_taints_its_step_for_a_while() -> None:

@@ -41,6 +41,16 @@ def test_pool_is_changed_by_what_is_written() -> None:
     assert (pool.reuse, pool.pace.batch, pool.spares) == (True, 4, GENERAL.spares)
 
 
+def test_threads_are_places_for_steps_and_need_workers_that_are_kept() -> None:
+    pool = read_pool(GENERAL, {"threads": "10", "size": "3", "reuse": "true"})
+    assert (pool.threads, pool.places, pool.places_per_run) == (10, 30, 40)
+    assert GENERAL.places == GENERAL.size
+    with pytest.raises(InvalidPoolSettings, match="Set reuse to true, or threads to 1"):
+        read_pool(GENERAL, {"threads": "10"})
+    with pytest.raises(InvalidPoolSettings, match="from 1 to 64"):
+        read_pool(NEURAL, {"threads": "65"})
+
+
 def test_formats_and_limits_of_workers_are_changed_by_what_is_written() -> None:
     written = {
         "formats": "json+arrow",

@@ -50,6 +50,12 @@ def ask_then_die(step: Step, payload: dict[str, Any]) -> Any:
     return [text, die(step, payload)]
 
 
+def ask(step: Step, payload: dict[str, Any]) -> Any:
+    """Ask the host; what it answered, and who asked."""
+    request = LMRequest(messages=(Message(role="user", content=payload["text"]),))
+    return [step.ask_lm(request)[1].result().text, os.getpid()]
+
+
 def leave(step: Step, payload: dict[str, Any]) -> Any:
     os._exit(payload["code"])
 
@@ -134,6 +140,7 @@ def preload() -> Worker:
         "who": who,
         "die": die,
         "ask_then_die": ask_then_die,
+        "ask": ask,
         "leave": leave,
         "wait": wait,
         "crash": crash,

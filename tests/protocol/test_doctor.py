@@ -99,6 +99,12 @@ def test_a_worker_that_does_not_load_breaks_dspy_and_pools() -> None:
     assert found["Pools"].state is State.BROKEN
 
 
+def test_steps_that_threads_make_room_for_are_said() -> None:
+    toy = PoolSettings(worker="tests.protocol.bridge_toy", size=2, reuse=True, threads=5)
+    found = {each.part: each for each in workers((toy,))}
+    assert_is(found["Pools"], State.OK, "2 workers at most, 5 threads each: 10 steps at once")
+
+
 def test_one_pool_without_workers_is_named() -> None:
     toy = PoolSettings(worker="tests.protocol.bridge_toy")
     bad = PoolSettings(name="neural", worker="tests.protocol.bridge_broken")

@@ -202,7 +202,8 @@ async def test_a_bad_message_is_answered_and_the_socket_stays(world: World, text
 
 
 def pool_with_worker_of(run: Run) -> dict[str, Any]:
-    worker = {"number": 1, "run_id": str(run.pk), "step": "analyse"}
+    steps = [{"run_id": str(run.pk), "step": "analyse"}]
+    worker = {"number": 1, "run_id": str(run.pk), "steps": steps}
     return {"runs": 1, "pools": [{"pool": "general", "workers": [worker]}]}
 
 
@@ -219,7 +220,7 @@ async def test_whose_run_a_worker_has_is_told_to_those_who_may_see_it(
         message = {"type": "live.workers", "stats": pool_with_worker_of(run)}
         await layer.group_send(WORKERS, message)
         ((worker,),) = [pool["workers"] for pool in (await socket.hear("workers"))["pools"]]
-        assert worker["step"] == step
+        assert [each["step"] for each in worker["steps"]] == [step]
         assert worker["run_id"] == (str(run.pk) if step else "")
         assert worker["held"] is True
 

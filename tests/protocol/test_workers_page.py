@@ -30,7 +30,8 @@ def told(page: str) -> list[dict[str, object]]:
 
 def test_the_page_has_the_last_figures_without_what_is_others(world: World) -> None:
     run = world.run()
-    worker = {"number": 1, "state": "busy", "run_id": str(run.pk), "step": "secret-step"}
+    steps = [{"run_id": str(run.pk), "step": "secret-step"}]
+    worker = {"number": 1, "state": "busy", "run_id": str(run.pk), "steps": steps}
     stats = {"runner": "r", "runs": 1, "pools": [{"pool": "general", "workers": [worker]}]}
     keep_runner_figures(runner="r", stats=stats, now=timezone.now())
     seen = {
@@ -39,8 +40,9 @@ def test_the_page_has_the_last_figures_without_what_is_others(world: World) -> N
     }
     (own,) = seen["owner"][0]["pools"][0]["workers"]  # type: ignore[index]
     (other,) = seen["outsider"][0]["pools"][0]["workers"]  # type: ignore[index]
-    assert (own["step"], own["held"]) == ("secret-step", True)
-    assert (other["step"], other["run_id"], other["held"]) == ("", "", True)
+    assert (own["steps"], own["run_id"], own["held"]) == (steps, str(run.pk), True)
+    assert (other["run_id"], other["held"]) == ("", True)
+    assert other["steps"] == [{"run_id": "", "step": ""}]
 
 
 def administrator() -> Client:

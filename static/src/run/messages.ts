@@ -52,6 +52,12 @@ export interface Told {
   pools: Pool[];
 }
 
+/** A step at work; empty where it is not the person's to see. */
+export interface Work {
+  run_id: string;
+  step: string;
+}
+
 export interface Worker {
   number: number;
   state: string;
@@ -60,9 +66,13 @@ export interface Worker {
   answers: boolean;
   sessions: number;
   pid: number;
-  /** Empty when there is none, or when it is not the person's to see; `held` says that there is one. */
+  /** How many steps it can do at once. */
+  threads: number;
+  /** Those at work in it. */
+  steps: Work[];
+  /** The run that keeps it. Empty when there is none, or when it is not the person's to see; `held` says
+   * that it has one, or a step. */
   run_id: string;
-  step: string;
   held: boolean;
   calls: number;
   age: number;
@@ -92,6 +102,7 @@ export interface Taint {
 export interface Pool {
   pool: string;
   size: number;
+  threads: number;
   state: "ok" | "degraded" | "broken";
   why: string;
   draining: boolean;

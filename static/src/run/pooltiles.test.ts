@@ -8,14 +8,14 @@ fakeDocument();
 
 function worker(parts: Partial<Worker> = {}): Worker {
   return {
-    ...{ number: 1, state: "idle", retiring: "", answers: true, sessions: 0, pid: 7, run_id: "", step: "" },
-    ...{ held: false, calls: 0, age: 1, memory: 15_000_000, ...parts },
+    ...{ number: 1, state: "idle", retiring: "", answers: true, sessions: 0, pid: 7, run_id: "" },
+    ...{ threads: 1, steps: [], held: false, calls: 0, age: 1, memory: 15_000_000, ...parts },
   };
 }
 
 function told(parts: Partial<Pool> = {}): Pool {
   return {
-    ...{ pool: "general", size: 4, state: "ok", why: "", draining: false, reuse: false, affinity: "hint" },
+    ...{ pool: "general", size: 4, threads: 1, state: "ok", why: "", draining: false, reuse: false, affinity: "hint" },
     ...{ queued: 0, queue_limit: 1_000, queue_timeout: 60, breaker: "closed", failing: 0, opens_in: 0 },
     ...{ sessions: 0, session_limit: 10_000, tainted: [], calls: 3, lost: 0, started: 1, workers: [worker()] },
     ...{ recent: [1, 2], span: 10, ends: [], ...parts },
@@ -47,9 +47,21 @@ test("a worker that is to end, or does not answer, is shown so", () => {
 
 test("sessions are shown where workers are kept, and a worker of others says nothing of them", () => {
   assert.doesNotMatch(text({}), /Sessions/);
-  const said = text({ reuse: true, sessions: 5, workers: [worker({ state: "busy", held: true, calls: 2 })] });
+  const steps = [{ run_id: "", step: "" }];
+  const workers = [worker({ state: "busy", held: true, steps, calls: 2 })];
+  const said = text({ reuse: true, sessions: 5, workers });
   assert.match(said, /Sessions5, hint/);
   assert.match(said, /A run that is not yours/);
+});
+
+test("a worker with threads says how many steps are in it, and whose", () => {
+  const own = ["a", "b", "c", "d", "e"].map((step) => ({ run_id: "11111111-0000-0000-0000-000000abcdef", step }));
+  const steps = [...own, { run_id: "", step: "" }, { run_id: "", step: "" }];
+  const said = text({ threads: 10, reuse: true, workers: [worker({ state: "busy", threads: 10, steps, held: true })] });
+  for (const part of ["Steps7 of 40", "steps7 of 10", "c in run abcdef", "and 2 more of yours", "2 steps of runs that"])
+    assert.ok(said.includes(part), `${part} in ${said}`);
+  assert.doesNotMatch(said, /d in run/);
+  assert.doesNotMatch(text({}), /Steps/);
 });
 
 test("only who may replaces workers, and several runners are told apart", () => {

@@ -3,7 +3,7 @@
 import * as figures from "../canvas/figures";
 import { glyph } from "../site/toasts";
 import { said } from "./looks";
-import type { Ended, Pool, Worker } from "./messages";
+import type { Ended, Pool, Work, Worker } from "./messages";
 
 export interface Look {
   /** The address of a run, with zeros for its id. */
@@ -36,6 +36,8 @@ const REASONS: Record<string, string> = {
   stopped: "Stopped",
   released: "Released",
 };
+/** Steps of one worker that are named; of the others it is said how many. */
+const NAMED = 3;
 const BAR = 5;
 const HIGH = 28;
 const SVG = "http://www.w3.org/2000/svg";
@@ -63,10 +65,12 @@ export function pool(told: Pool, runner: string, look: Look): HTMLElement {
 /** The pool's figures in one line. */
 function standing(told: Pool): HTMLElement {
   const busy = told.workers.filter((each) => each.state === "busy").length;
+  const steps = told.workers.reduce((sum, each) => sum + each.steps.length, 0);
   const memory = told.workers.reduce((sum, each) => sum + (each.memory ?? 0), 0);
   const count = (value: number): string => value.toLocaleString("en-GB");
   const rows: [string, string][] = [
     ["Busy", `${busy} of ${told.size}`],
+    ...(told.threads > 1 ? [["Steps", `${steps} of ${told.size * told.threads}`] as [string, string]] : []),
     ["Queue", told.queued ? `${count(told.queued)} of ${count(told.queue_limit)}` : "Empty"],
     ["Breaker", breaker(told)],
     ["Served", told.calls === 1 ? "1 call" : `${count(told.calls)} calls`],
@@ -130,7 +134,7 @@ function tile(worker: Worker, told: Pool, runner: string, look: Look): HTMLEleme
   const state = said("span", "status");
   const shape = worker.answers && !worker.retiring ? (WORKER[worker.state] ?? "cancelled") : "warn";
   state.append(glyph(shape), said("span", "", word(worker, told)));
-  made.append(said("strong", "", `Worker ${worker.number}`), state, doing(worker, look.run));
+  made.append(said("strong", "", `Worker ${worker.number}`), state, ...doing(worker, look.run));
   const memory = worker.memory === null ? "not told" : `${Math.round(worker.memory / 1e6)} MB`;
   const rows: [string, string][] = [
     ["pid", String(worker.pid)],
@@ -138,6 +142,7 @@ function tile(worker: Worker, told: Pool, runner: string, look: Look): HTMLEleme
     ["calls", String(worker.calls)],
     ["up", figures.seconds(worker.age)],
   ];
+  if (worker.threads > 1) rows.push(["steps", `${worker.steps.length} of ${worker.threads}`]);
   if (told.reuse) rows.push(["sessions", String(worker.sessions)]);
   made.append(pairs("", rows));
   if (look.mayReplace && !worker.retiring) made.append(replaces(worker, told.pool, runner));
@@ -156,26 +161,39 @@ function replaces(worker: Worker, pool: string, runner: string): HTMLElement {
 
 function word(worker: Worker, told: Pool): string {
   if (!worker.answers) return "no answer";
-  if (worker.retiring) return "ends after its step";
+  if (worker.retiring) return worker.steps.length > 1 ? "ends after its steps" : "ends after its step";
   if (worker.state !== "idle") return worker.state;
   if (worker.held) return "kept for its run";
   return told.reuse && worker.calls ? "ready" : "spare";
 }
 
 /** What it does, for whom; of other people's runs only that it does something. */
-function doing(worker: Worker, runUrl: string): HTMLElement {
-  const line = said("p", "doing trunc");
-  if (!worker.run_id) {
-    line.className += " muted";
-    line.textContent = worker.held ? "A run that is not yours" : "Waits for a step";
-    return line;
+function doing(worker: Worker, runUrl: string): HTMLElement[] {
+  if (!worker.steps.length) {
+    const kept = worker.run_id ? linked({ run_id: worker.run_id, step: "" }, runUrl) : null;
+    return [kept ?? said("p", "doing trunc muted", worker.held ? "A run that is not yours" : "Waits for a step")];
   }
-  const link = said("a", "", worker.step || `Run ${worker.run_id.replaceAll("-", "").slice(-6)}`) as HTMLAnchorElement;
-  const at = runUrl.replace(/0{8}-[0-]+/, worker.run_id);
-  link.href = worker.step ? `${at}?step=${encodeURIComponent(worker.step)}` : at;
+  const own = worker.steps.filter((each) => each.run_id);
+  const lines = own.slice(0, NAMED).map((each) => linked(each, runUrl));
+  const others = worker.steps.length - own.length;
+  const more = own.length - lines.length;
+  if (more) lines.push(said("p", "doing trunc muted", more === 1 ? "and one more of yours" : `and ${more} more of yours`));
+  if (others) {
+    const words = others === 1 ? "A run that is not yours" : `${others} steps of runs that are not yours`;
+    lines.push(said("p", "doing trunc muted", words));
+  }
+  return lines;
+}
+
+function linked(work: Work, runUrl: string): HTMLElement {
+  const line = said("p", "doing trunc");
+  const run = work.run_id.replaceAll("-", "").slice(-6);
+  const link = said("a", "", work.step || `Run ${run}`) as HTMLAnchorElement;
+  const at = runUrl.replace(/0{8}-[0-]+/, work.run_id);
+  link.href = work.step ? `${at}?step=${encodeURIComponent(work.step)}` : at;
   link.dataset.key = link.href;
   line.append(link);
-  if (worker.step) line.append(said("span", "meta", ` in run ${worker.run_id.replaceAll("-", "").slice(-6)}`));
+  if (work.step) line.append(said("span", "meta", ` in run ${run}`));
   return line;
 }
 
