@@ -59,7 +59,9 @@ class Doubts:
             decision=answer.decision,
             comment=answer.comment,
             by=answer.by,
+            kind=kind,
             begun=begun.number,
+            begun_at=begun.at,
         )
         if answer.decision == "again":
             return None

@@ -40,7 +40,8 @@ class EventType(StrEnum):
     STEP_STARTED = "step_started"  # kind, inputs
     STEP_WAITING = "step_waiting"  # question, editable: a person is asked; the value is its input.
     # Of a step in doubt also kind, begun (which beginning of it) and begun_at
-    STEP_ANSWERED = "step_answered"  # approved, comment, by; decision and begun
+    STEP_ANSWERED = "step_answered"  # approved, comment, by; of a step in doubt also decision,
+    # kind, begun and begun_at
     STEP_ROUTED = "step_routed"  # backend, reason, figures, first (its first attempt, unless 1)
     # outputs, usage, seconds; identity, and taken_from: the run, or `pinned`, that the outputs are of
     STEP_SUCCEEDED = "step_succeeded"

@@ -194,12 +194,18 @@ def _started(step: _Step, data: Mapping[str, Any], at: str) -> None:
 
 def _waiting(step: _Step, data: Mapping[str, Any], at: str) -> None:
     step.status = StepStatus.WAITING
-    if "begun" in data:  # by an earlier runner
-        step.kind, step.started_at = data["kind"], moment(data["begun_at"])
+    _begun_before(step, data)
 
 
 def _answered(step: _Step, data: Mapping[str, Any], at: str) -> None:
     step.status = StepStatus.RUNNING
+    _begun_before(step, data)
+
+
+def _begun_before(step: _Step, data: Mapping[str, Any]) -> None:
+    """Of a step in doubt, which an earlier runner began and this one may only bring to its end."""
+    if "begun_at" in data:
+        step.kind, step.started_at = data["kind"], moment(data["begun_at"])
 
 
 def _routed(step: _Step, data: Mapping[str, Any], at: str) -> None:

@@ -149,9 +149,20 @@ def outline(graph: Graph) -> Outline:
                 parent=parent,
                 rank=len(nodes),
                 layer=layer,
-                fed_by=tuple((edge.target_port, edge.source) for edge in graph.edges_into(node.id)),
+                fed_by=_fed_by(graph, node),
             )
     return Outline(nodes=nodes, lines=_lines(graph))
+
+
+def _fed_by(graph: Graph, node: Node) -> tuple[tuple[str, str], ...]:
+    """In the order of the ports, where that is known."""
+    found = [(edge.target_port, edge.source) for edge in graph.edges_into(node.id)]
+    try:
+        ports = node_ports(graph, node).inputs
+    except (GraphError, ValueError):
+        return tuple(found)
+    order = {port.name: place for place, port in enumerate(ports)}
+    return tuple(sorted(found, key=lambda each: order.get(each[0], len(order))))
 
 
 def _in_reading_order(graph: Graph, parent: str | None) -> list[tuple[Node, int]]:

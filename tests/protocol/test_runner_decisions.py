@@ -62,6 +62,7 @@ async def test_it_happened_and_the_run_takes_what_came_of_it(world: World) -> No
     told = await db(Event.objects.get, run=run, type="step_answered")
     assert (told.value["by"], told.value["decision"]) == ("editor", "happened")
     assert run.failure_code == run.failure_message == ""
+    await began_before(run)
 
 
 async def test_it_is_done_again(world: World) -> None:
@@ -78,6 +79,15 @@ async def test_it_failed(world: World) -> None:
     async with dispatching(FakeHosts()):
         run = await ended(run)
     assert (run.status, run.failure_code, run.failed_step) == ("failed", "decided_as_failed", "s0")
+    await began_before(run)
+
+
+async def began_before(run: Run) -> None:
+    """The decided step has its place in time, from when the first runner began it: a bar in its lane."""
+    step = await db(Step.objects.get, run=run, path="s0")
+    assert step.kind == "predict"
+    assert step.started_at is not None and step.finished_at is not None
+    assert step.started_at < step.finished_at
 
 
 async def test_going_on_without_a_decision_asks_again(world: World) -> None:

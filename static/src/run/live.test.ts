@@ -7,10 +7,11 @@ import { Live } from "../canvas/live";
 import type { Chunk, Frame, RunEvent, StreamText } from "./messages";
 import { FakeElement, fakeDocument } from "./testing";
 
-const NODES = ["input", "each", "fetch", "write", "after", "output"].map((id) => ({
+const IN_EACH = ["input_2", "fetch", "output_2"];
+const NODES = ["input", "each", ...IN_EACH, "write", "after", "output"].map((id) => ({
   id,
-  kind: id === "input" || id === "output" ? id : "predict",
-  parent: id === "fetch" ? "each" : null,
+  kind: /^(in|out)put/.exec(id) ? id.replace("_2", "") : "predict",
+  parent: IN_EACH.includes(id) ? "each" : null,
 }));
 const OUTLINE = { titles: {}, order: NODES.map(({ id }) => id), steps: ["each", "write", "after"], outputs: [] };
 
@@ -225,6 +226,12 @@ test("a node in a map's body shows the text of one item, whichever words come fi
     chunk("each[1]/fetch", " more", { offset: 6 }),
   );
   assert.equal(late.text("fetch"), "First");
+  assert.deepEqual(["input_2", "output_2"].map((id) => late.status(id)), ["succeeded", "queued"]);
+});
+
+test("the input and the output in a container's body are as the container is", async () => {
+  const late = await both(started, event("step_started", "each"), ended("each", { stories: [] }));
+  assert.deepEqual(["input_2", "output_2"].map((id) => late.status(id)), ["succeeded", "succeeded"]);
 });
 
 test("the other item's text comes when the first has ended", async () => {

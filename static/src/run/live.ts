@@ -10,7 +10,7 @@ import { toast } from "../site/toasts";
 import { RunFeed } from "./feed";
 import { EndOf, Follow } from "./follow";
 import { Going } from "./going";
-import { given, NodeTexts, reached, waiting } from "./nodestates";
+import { given, NodeTexts, reached, waiting, within } from "./nodestates";
 import { said, word } from "./looks";
 import { FINAL, type Chunk, type RunEvent, type StreamKey, type StreamText } from "./messages";
 import { type Line, Row } from "./row";
@@ -65,6 +65,8 @@ export class RunLive extends HTMLElement {
   private scroller: Element | null = null;
   private follow: Follow | null = null;
   private readonly scrolled = (): void => this.follow?.scrolled();
+  /** The list of steps is drawn while it is looked at. */
+  private readonly listed = (): void => this.paintSoon();
 
   connectedCallback(): void {
     if (this.feed) return;
@@ -94,6 +96,7 @@ export class RunLive extends HTMLElement {
     this.feed?.stop();
     this.feed = null;
     this.scroller?.removeEventListener("scroll", this.scrolled);
+    document.getElementById("tab-steps")?.removeEventListener("click", this.listed);
     clearInterval(this.ticking);
     clearTimeout(this.painting);
     clearTimeout(this.telling);
@@ -118,6 +121,7 @@ export class RunLive extends HTMLElement {
       below.hidden = lines < 1;
       below.textContent = lines === 1 ? "1 new line" : `${lines} new lines`;
     });
+    document.getElementById("tab-steps")?.addEventListener("click", this.listed);
     this.list.addEventListener("click", ({ target }) => open(target as Element));
     this.list.addEventListener("keydown", ({ key, target }) => {
       if (key === "Enter" && (target as Element).matches(".text")) open(target as Element);
@@ -320,6 +324,7 @@ export class RunLive extends HTMLElement {
   private patch(path: string, patch: StepPatch): void {
     const id = node(path);
     this.patches[id] = { ...this.patches[id], ...patch };
+    if (patch.status) Object.assign(this.patches, within(this.nodes, id, patch.status));
   }
 
   private status(status: string): void {

@@ -27,6 +27,17 @@ export function given(nodes: Node[], inputs: unknown, part?: string[] | null): P
   return Object.fromEntries(asked.map(({ id }) => [id, { note }]));
 }
 
+/** What a container's own input and output show by how the container is: they are no steps of their own. */
+export function within(nodes: Node[], container: string, status: StepPatch["status"]): Patches {
+  const own = nodes.filter(({ parent, kind }) => parent === container && (kind === "input" || kind === "output"));
+  const of = ({ kind }: Node): StepPatch["status"] => {
+    if (status === "succeeded" || status === "cached") return status;
+    if (status !== "running" && status !== "waiting") return null;
+    return kind === "input" ? "succeeded" : "queued";
+  };
+  return Object.fromEntries(own.map((node) => [node.id, { status: of(node) }]));
+}
+
 export function reached(nodes: Node[], part?: string[] | null): Patches {
   const outputs = taking(nodes, part).filter((node) => isOuter(node, "output"));
   return Object.fromEntries(outputs.map(({ id }) => [id, { status: "succeeded" }]));
