@@ -9,10 +9,12 @@ process too.
 import os
 import sys
 import threading
+from contextlib import suppress
 
 import msgspec
 
 from runner.lm.local_model import ServerOrder
+from runner.lm.zeroed_memory import give_back_zeros
 
 
 def _end_with_host() -> None:
@@ -50,6 +52,8 @@ def _serve(order: ServerOrder) -> str:
     params.cpuparams_batch.n_threads = order.threads
     server = xllamacpp.Server(params)
     _KEEP.append(server)
+    with suppress(OSError):  # a system that does not let a process read itself
+        give_back_zeros()
     return str(server.listening_address)
 
 

@@ -1,7 +1,7 @@
 """The token vectors of passages, kept so that each is worked out once a machine.
 
-On disk in one SQLite file a version of a collection, as float16 (a passage of 100 word pieces is
-75 KiB); the most recent ones also in memory, up to a limit.
+As float16 (a passage of 100 word pieces is 75 KiB), on disk in one SQLite file a version of a
+collection; the most recent ones also in memory, up to a limit.
 """
 
 import sqlite3
@@ -15,7 +15,7 @@ from typing import Protocol
 from runner.native.corpus import Passage
 from runner.native.token_encoder import DIMENSIONS, Vectors
 
-MEMORY = 64 * 1024 * 1024  # bytes
+MEMORY = 32 * 1024 * 1024  # bytes
 WAIT = 30.0  # seconds for another process that writes
 
 
@@ -33,7 +33,7 @@ class PassageVectors:
     def __init__(self, cache: Path, encoder: Encoder) -> None:
         self._cache = cache
         self._encoder = encoder
-        self._memory: OrderedDict[tuple[str, int], Vectors] = OrderedDict()
+        self._memory: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
@@ -54,9 +54,9 @@ class PassageVectors:
         with self._lock:
             for passage in passages:
                 self._remember((version, passage.pid), found[passage.pid])
-        return [found[passage.pid] for passage in passages]
+        return [_unpacked(found[passage.pid]) for passage in passages]
 
-    def _from_disk(self, version: str, passages: Sequence[Passage]) -> dict[int, Vectors]:
+    def _from_disk(self, version: str, passages: Sequence[Passage]) -> dict[int, bytes]:
         self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._cache / f"{version}.{self._encoder.name}.sqlite"
         with closing(sqlite3.connect(path, timeout=WAIT)) as database:
@@ -64,7 +64,7 @@ class PassageVectors:
                 "CREATE TABLE IF NOT EXISTS vectors (pid INTEGER PRIMARY KEY, rows BLOB)"
             )
             found = {
-                passage.pid: _unpacked(row[0])
+                passage.pid: row[0]
                 for passage in passages
                 if (row := _row(database, passage.pid)) is not None
             }
@@ -75,18 +75,18 @@ class PassageVectors:
                 # Another process may have made the same ones meanwhile: equal, so either stays.
                 database.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", rows)
                 database.commit()
-                found |= {pid: _unpacked(packed) for pid, packed in rows}
+                found |= dict(rows)
         return found
 
-    def _remember(self, key: tuple[str, int], vectors: Vectors) -> None:
+    def _remember(self, key: tuple[str, int], packed: bytes) -> None:
         if key in self._memory:
             self._memory.move_to_end(key)
             return
-        self._memory[key] = vectors
-        self._size += vectors.nbytes
+        self._memory[key] = packed
+        self._size += len(packed)
         while self._size > MEMORY:
             _, dropped = self._memory.popitem(last=False)
-            self._size -= dropped.nbytes
+            self._size -= len(dropped)
 
 
 def _row(database: sqlite3.Connection, pid: int) -> tuple[bytes] | None:

@@ -1,4 +1,5 @@
-"""Token vectors by MiniLM, for late interaction. Nothing is loaded before the first text.
+"""Token vectors by MiniLM, for late interaction. Nothing is loaded before the first text, nor kept when
+there was none for some minutes.
 
 The weights come from a package that is only data to us and is found without importing it. Their word
 pieces, one a line in the order of their numbers, are BERT's (uncased, Apache License 2.0).
@@ -7,10 +8,11 @@ pieces, one a line in the order of their numbers, are BERT's (uncased, Apache Li
 import ctypes
 import importlib.util
 import sys
+import time
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from runner.engine.errors import MissingPackages
@@ -29,6 +31,8 @@ DIMENSIONS = 384
 MAX_TOKENS = 256
 BATCH = 4
 _C = ctypes.CDLL(None) if sys.platform == "linux" else None
+IDLE = 300.0
+"""Seconds."""
 THREADS = 1  # a second one, on a busy machine of two cores, makes it slower
 
 
@@ -39,41 +43,34 @@ class TokenEncoder:
     name = "minilm-l6-v2-int8"
     _lock: ClassVar[Lock] = Lock()
 
-    def __init__(self) -> None:
-        self._session: Any = None
-        self._tokenizer: Any = None
-
     def encode(self, texts: Sequence[str]) -> list[Vectors]:
         """For each text the vectors of its word pieces, (pieces, 384); special pieces and padding
         are left out. MissingPackages names what is not installed."""
         with self._lock:
-            self._load()
+            model = _loaded()
             # Texts of like length share a batch: padding is paid for like text.
             order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
             vectors: dict[int, Vectors] = {}
             for start in range(0, len(order), BATCH):
                 batch = order[start : start + BATCH]
-                encoded = self._encode([texts[index] for index in batch])
+                encoded = _encode(model, [texts[index] for index in batch])
                 vectors.update(zip(batch, encoded, strict=True))
             _give_back()
         return [vectors[index] for index in range(len(texts))]
 
-    def _load(self) -> None:
-        if self._session is None:
-            self._tokenizer, self._session = _loaded()
 
-    def _encode(self, texts: list[str]) -> list[Vectors]:
-        import numpy as np
+def _encode(model: "_Model", texts: list[str]) -> list[Vectors]:
+    import numpy as np
 
-        encodings = self._tokenizer.encode_batch(texts)
-        ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
-        mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
-        special = np.array([encoding.special_tokens_mask for encoding in encodings])
-        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
-        (hidden,) = self._session.run(["last_hidden_state"], feeds)
-        unit = hidden / np.maximum(np.linalg.norm(hidden, axis=2, keepdims=True), 1e-12)
-        kept = (mask == 1) & (special == 0)
-        return [unit[row][kept[row]].astype(np.float32) for row in range(len(texts))]
+    encodings = model.tokenizer.encode_batch(texts)
+    ids = np.array([encoding.ids for encoding in encodings], dtype=np.int64)
+    mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.int64)
+    special = np.array([encoding.special_tokens_mask for encoding in encodings])
+    feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+    (hidden,) = model.session.run(["last_hidden_state"], feeds)
+    unit = hidden / np.maximum(np.linalg.norm(hidden, axis=2, keepdims=True), 1e-12)
+    kept = (mask == 1) & (special == 0)
+    return [unit[row][kept[row]].astype(np.float32) for row in range(len(texts))]
 
 
 def _file_of(package: str, module: str, name: str) -> Path:
@@ -100,10 +97,42 @@ def _missing(package: str) -> MissingPackages:
     )
 
 
-@cache
-def _loaded() -> tuple[Any, Any]:
-    """Tokenizer and model: some 60 MB of memory, once a process."""
-    return _load_tokenizer(), _load_session()
+@dataclass(slots=True)
+class _Model:
+    """Tokenizer and weights: some 60 MB of memory, once a process. `used` is on the monotonic clock."""
+
+    tokenizer: Any
+    session: Any
+    used: float = 0.0
+
+
+_held: list[_Model] = []
+"""The one that is loaded, if one is."""
+
+
+def _loaded() -> _Model:
+    """Under the lock."""
+    if not _held:
+        _held.append(_Model(_load_tokenizer(), _load_session()))
+        _look_again(IDLE)
+    _held[0].used = time.monotonic()
+    return _held[0]
+
+
+def _look_again(after: float) -> None:
+    timer = Timer(after, _unload_idle)
+    timer.daemon = True
+    timer.start()
+
+
+def _unload_idle() -> None:
+    """Let go of what nobody needed for a while: it is loaded again within a quarter of a second."""
+    with TokenEncoder._lock:
+        left = _held[0].used + IDLE - time.monotonic()
+        if left > 0:
+            return _look_again(left)
+        _held.clear()
+        _give_back()
 
 
 def _load_tokenizer() -> Any:

@@ -266,8 +266,24 @@ def test_the_word_pieces_have_the_numbers_that_the_weights_know() -> None:
     ]
 
 
-def test_nothing_is_loaded_before_the_first_text() -> None:
-    assert TokenEncoder()._session is None
+def test_the_model_is_loaded_by_the_first_text_and_let_go_when_nobody_needs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[float] = []
+    monkeypatch.setattr(token_encoder, "_held", [])
+    monkeypatch.setattr(token_encoder, "_load_tokenizer", object)
+    monkeypatch.setattr(token_encoder, "_load_session", object)
+    monkeypatch.setattr(token_encoder, "_look_again", looks.append)
+    TokenEncoder()
+    assert not token_encoder._held
+    model = token_encoder._loaded()
+    assert token_encoder._loaded() is model
+    token_encoder._unload_idle()
+    assert token_encoder._held == [model]
+    assert looks == [token_encoder.IDLE, pytest.approx(token_encoder.IDLE, abs=1)]
+    model.used -= token_encoder.IDLE
+    token_encoder._unload_idle()
+    assert not token_encoder._held
 
 
 async def test_the_built_in_collection_is_whole(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import multiprocessing
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -103,7 +104,10 @@ class _Server:
         await server.serve_forever()
 
     def _told(self) -> None:
-        name, argument = self.connection.recv()
+        try:
+            name, argument = self.connection.recv()
+        except EOFError:  # whoever started this was killed
+            os._exit(0)
         answer: Any = None
         if name == "seen":
             answer = self.asked
