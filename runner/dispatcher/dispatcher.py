@@ -89,7 +89,7 @@ class Dispatcher:
         self._publisher = publisher
         self._recorder = recorder
         self._thread = thread
-        self._reader = Reader(thread)
+        self._reader = Reader(thread, self.settings.owner)
         self._hosts = hosts
         self._running: dict[UUID, _Running] = {}
         self._awake = asyncio.Event()
@@ -261,7 +261,8 @@ class Dispatcher:
         except asyncio.CancelledError:
             if not running.cancelling:
                 raise
-            await journal.finish(RunStatus.CANCELLED)  # unless the engine has said so
+            with suppress(RunnerError):  # it may have been lost as well
+                await journal.finish(RunStatus.CANCELLED)  # unless the engine has said so
         except Exception as error:
             suspended = isinstance(error, _MENDED_BY_A_PERSON)
             status = RunStatus.SUSPENDED if suspended else RunStatus.FAILED

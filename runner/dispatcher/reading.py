@@ -25,13 +25,14 @@ type Read = tuple[RunState, Assignment | Exception, bool]
 class Reader:
     """Gathers, while one lot is being read, who else asks."""
 
-    def __init__(self, thread: DatabaseThread) -> None:
-        self._thread = thread
+    def __init__(self, thread: DatabaseThread, owner: str) -> None:
+        self._thread, self._owner = thread, owner
         self._asked: dict[UUID, asyncio.Future[Read]] = {}
         self._reading: asyncio.Task[None] | None = None
 
     async def read(self, run_id: UUID) -> Read:
-        """Raises Run.DoesNotExist, and what the database raises."""
+        """Raises Run.DoesNotExist, also when another runner has it by now, and what the database
+        raises."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Read] = loop.create_future()
         self._asked[run_id] = future
@@ -44,7 +45,7 @@ class Reader:
             lot = {run_id: self._asked.pop(run_id) for run_id in list(self._asked)[:AT_ONCE]}
             try:
                 found: dict[UUID, Read | Exception] = await self._thread.patiently(
-                    _read_all, list(lot)
+                    _read_all, list(lot), self._owner
                 )
             except Exception as error:
                 found = dict.fromkeys(lot, error)
@@ -61,13 +62,13 @@ def _settle(future: asyncio.Future[Read], found: Read | Exception) -> None:
         future.set_result(found)
 
 
-def _read_all(run_ids: Sequence[UUID]) -> dict[UUID, Read | Exception]:
+def _read_all(run_ids: Sequence[UUID], owner: str) -> dict[UUID, Read | Exception]:
     """On the database thread."""
     # Many of them are of one version by one person: a join would make those anew for each.
     runs = Run.objects.prefetch_related("version", "pipeline__project", "author")
     commons: Commons = {}
     found: dict[UUID, Read | Exception] = {}
-    for run in runs.filter(pk__in=run_ids):
+    for run in runs.filter(pk__in=run_ids, owner=owner):
         try:
             found[run.pk] = _read(run, commons)
         except AWAY:

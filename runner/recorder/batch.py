@@ -1,17 +1,17 @@
 """What one transaction stores: made and written on the database thread, or, when it is little, on the
 event loop."""
 
-import sqlite3
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from runner.engine.errors import RunnerError
 from runner.engine.events import Event
 from runner.recorder.cursor import Cursor, Row, SharedConnection
 from runner.recorder.journal import LeaseLost, NotRecorded, RunJournal
-from runner.recorder.patience import mend, patiently
+from runner.recorder.patience import AWAY, mend, patiently
 from runner.recorder.payload import payload
 from runner.recorder.rows import (
     ARTIFACTS,
@@ -27,6 +27,8 @@ from runner.recorder.rows import (
     Lease,
     Table,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -60,10 +62,21 @@ def cut(journal: RunJournal) -> Part:
     return part
 
 
-def fill(part: Part) -> None:
-    """Make the part's rows from its events."""
-    if part.filled:
-        return
+def filled(parts: Iterable[Part]) -> list[Part]:
+    """The parts with the rows made from their events, without those of which that can't be done: these
+    get an `error`. Made once, however often it is asked for, as it changes what a journal knows."""
+    for part in parts:
+        if not part.filled:
+            part.filled = True
+            try:
+                _fill(part)
+            except Exception as error:
+                logger.exception("What run %s told can't be stored", part.journal.state.id)
+                part.error = NotRecorded(f"What the run told can't be stored: {error!r}")
+    return [part for part in parts if part.error is None]
+
+
+def _fill(part: Part) -> None:
     journal = part.journal
     run, epoch = journal.state.id.hex, journal.state.epoch
     events: list[Row] = []
@@ -82,23 +95,25 @@ def fill(part: Part) -> None:
     if part.shows:
         part.stored[STEPS], part.stored[ATTEMPTS] = journal.projection.changed()
     part.finish = journal.projection.finish
-    part.filled = True
 
 
 def write(parts: Sequence[Part], connection: SharedConnection) -> None:
     """Store the parts in one transaction; one that can't be stored gets its `error`. On the thread.
 
-    A database that is away is asked again for a minute. When the rows of one run are refused, the
-    others are stored without it.
+    A database that is away is asked again for a minute, once for all of them. When the rows of one run
+    are refused, the others are stored without it.
     """
     try:
         patiently(lambda: _write_on_thread(parts, connection))
-    except DatabaseError as error:
-        if len(parts) == 1:
-            parts[0].error = NotRecorded(f"What the run told was not stored. {mend(error)}")
-            return
+    except AWAY as error:
         for part in parts:
-            write([part], connection)
+            part.error = NotRecorded(f"What the run told was not stored. {mend(error)}")
+    except Exception as error:  # the driver's own, too, for values that it can't bind
+        if len(parts) > 1:
+            for part in parts:
+                write([part], connection)
+        else:
+            parts[0].error = NotRecorded(f"What the run told was refused: {error!r}")
 
 
 def _write_on_thread(parts: Sequence[Part], connection: SharedConnection) -> None:
@@ -107,14 +122,15 @@ def _write_on_thread(parts: Sequence[Part], connection: SharedConnection) -> Non
 
 
 def write_here(parts: Sequence[Part], connection: SharedConnection) -> bool:
-    """As `write`, on the event loop; False when nothing was stored, and the thread has to do it."""
-    transaction = connection.for_event_loop()
-    if transaction is None:
-        return False
+    """As `write`, on the event loop; False when nothing was stored, and the thread has to do it, which
+    also finds out what was wrong."""
     try:
+        transaction = connection.for_event_loop()
+        if transaction is None:
+            return False
         with transaction as cursor:
             _write(parts, cursor)
-    except sqlite3.Error:
+    except Exception:
         return False
     return True
 

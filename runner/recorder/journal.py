@@ -1,7 +1,7 @@
 """The journal of one run, as the engine, the gateway and the dispatcher see it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
@@ -10,7 +10,7 @@ from runner.engine.errors import Failure, RunnerError, ValueTooLarge
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.live.streams import HERE, OpenStreams, StreamText
 from runner.recorder.cursor import Row
-from runner.recorder.payload import LARGE, size_above, size_at_most
+from runner.recorder.payload import LARGE, column_text, size_above, size_at_most
 from runner.recorder.projection import Projection, RunState
 from runner.recorder.rows import REPLAY_ANSWERS, STREAMS, Table
 
@@ -38,6 +38,9 @@ class NotRecorded(RunnerError):
     code = "not_recorded"
 
 
+type Lost = Callable[[RunnerError], None]
+
+
 class RunJournal:
     """Takes what happens in a run, in order. Used on the event loop; nothing in it blocks.
 
@@ -45,8 +48,9 @@ class RunJournal:
     executions from 1, are not used.
     """
 
-    def __init__(self, state: RunState, recorder: "Recorder") -> None:
+    def __init__(self, state: RunState, recorder: "Recorder", on_lost: Lost) -> None:
         self.state = state
+        self.on_lost = on_lost
         self.seq = state.last_seq
         self.streams = HERE[state.id] = OpenStreams(state.epoch)
         self.projection = Projection(state)
@@ -103,7 +107,10 @@ class RunJournal:
         return bound
 
     async def commit(self) -> None:
-        """Return when every event appended so far is durable. Raises LeaseLost or NotRecorded."""
+        """Return when every event appended so far is durable. Raises NotRecorded, and LeaseLost, also when
+        the run was released: nothing may go on that counts on what was not taken any more."""
+        if self._closed and not self._finished:
+            raise self.error or LeaseLost()
         await self._recorder.commit(self)
 
     @property
@@ -155,7 +162,8 @@ class RunJournal:
 
     def snapshot(self) -> None:
         """Have the text that came since the last snapshot stored with the next batch."""
-        self._store(self.streams.grown(), closed_seq=None)
+        if not self._closed:
+            self._store(self.streams.grown(), closed_seq=None)
 
     def _store(self, streams: list[StreamText], closed_seq: int | None) -> None:
         if not streams:
@@ -168,7 +176,7 @@ class RunJournal:
                 stream.attempt,
                 stream.call,
                 stream.field,
-                stream.text,
+                column_text(stream.text),
                 closed_seq,
             )
             for stream in streams

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ _WIDEST, _NUMBER = 6, 400
 """Bytes that a character (`\\u0000`), and anything else of a few parts, may take as JSON."""
 
 _encode = msgspec.json.Encoder().encode
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _NESTED = ("inputs", "outputs")
 
 
@@ -105,6 +107,19 @@ def size_at_most(value: Any) -> int | None:
         if len(left) > _LOOKED_AT:
             return None
     return None
+
+
+def column_text(text: str) -> str:
+    """The text without what a database's columns can't carry: lone surrogates, and PostgreSQL's no NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def column_json(value: Any) -> str:
+    """The value for a column of JSON, where PostgreSQL's has no NUL either."""
+    text = json_text(value)
+    if "\\u0000" not in text:
+        return text
+    return _ESCAPED_NUL.sub(lambda found: f"{found[1]}\\ufffd", text)
 
 
 def json_text(value: Any) -> str:

@@ -13,7 +13,7 @@ from runner.engine.events import Event, EventType, RunStatus, StepStatus
 from runner.engine.tally import Tally
 from runner.models import FINAL
 from runner.recorder.cursor import Row
-from runner.recorder.payload import Payload, json_text
+from runner.recorder.payload import Payload, column_json, column_text, json_text
 from runner.recorder.rows import moment
 
 
@@ -135,11 +135,11 @@ class Projection:
         failure: Failure | None = event.data["failure"]
         self.finish = (
             self.status.value,
-            json_text(data["outputs"] or {}),
-            json_text(data["errors"] or []),
+            column_json(data["outputs"] or {}),
+            column_json(data["errors"] or []),
             json_text({**self._artifacts, **stored.aside}),
             failure.code if failure else "",
-            failure.message if failure else "",
+            column_text(failure.message) if failure else "",
             event.data["failed_step"],
             moment(event.at) if self.status in FINAL else None,
         )
@@ -164,7 +164,7 @@ class Projection:
             usage["cost"],
             usage["lm_calls"],
             step.failure.code if step.failure else "",
-            step.failure.message if step.failure else "",
+            column_text(step.failure.message) if step.failure else "",
             step.cause,
             step.identity,
             step.taken_from,
@@ -261,7 +261,8 @@ def _end_attempt(
     attempt = step.attempts[-1]
     attempt.status, attempt.finished_at, attempt.wait = status, at, wait
     if failure is not None:
-        attempt.failure_code, attempt.failure_message = failure.code, failure.message
+        attempt.failure_code = failure.code
+        attempt.failure_message = column_text(failure.message)
     step.changed.add(len(step.attempts) - 1)
 
 

@@ -17,7 +17,6 @@ told (`on_lost`), and its commits raise LeaseLost. What is published was committ
 
 import asyncio
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +25,10 @@ from runner.engine.errors import RunnerError
 from runner.engine.events import Chunk
 from runner.live import HERE, Publisher, project_group, run_group
 from runner.live.frames import event_text
-from runner.recorder.batch import Part, cut, fill, write, write_here
+from runner.recorder.batch import Part, cut, filled, write, write_here
 from runner.recorder.cursor import Row, SharedConnection
 from runner.recorder.database_thread import DatabaseThread
-from runner.recorder.journal import NotRecorded, RunJournal
+from runner.recorder.journal import Lost, NotRecorded, RunJournal
 from runner.recorder.projection import RunState
 from runner.recorder.rows import EVENTS
 
@@ -56,9 +55,6 @@ class _Batch:
     waiting: list[asyncio.Future[None]]
 
 
-type Lost = Callable[[RunnerError], None]
-
-
 class Recorder:
     """The one writer of runs in a process. `linger` and `snapshot` are in seconds, `largest` is the
     bytes that are kept of one output of a step."""
@@ -76,7 +72,7 @@ class Recorder:
         self._linger, self._snapshot = linger, snapshot
         self._thread = DatabaseThread("recorder")
         self._connection = SharedConnection()
-        self._journals: dict[str, tuple[RunJournal, Lost]] = {}
+        self._journals: dict[str, RunJournal] = {}
         self._gathering: dict[RunJournal, None] = {}
         self._unshown: dict[RunJournal, None] = {}
         self._waiting: list[asyncio.Future[None]] = []
@@ -95,30 +91,34 @@ class Recorder:
 
     async def aclose(self) -> None:
         """Write what is pending, then end."""
-        for journal, _ in tuple(self._journals.values()):
+        for journal in tuple(self._journals.values()):
             with suppress(RunnerError):
                 await self._settle(journal)
         await self._thread.aclose()
 
     def open(self, state: RunState, on_lost: Lost = lambda error: None) -> RunJournal:
         """The journal of a run that was claimed; `close` it in the end."""
-        journal = RunJournal(state, self)
-        self._journals[str(state.id)] = (journal, on_lost)
+        journal = self._journals[str(state.id)] = RunJournal(state, self, on_lost)
         return journal
 
     async def close(self, journal: RunJournal) -> None:
-        """Write what is pending and forget the run."""
-        with suppress(RunnerError):
-            await self._settle(journal)
-        journal.release()
-        if self.journal(str(journal.state.id)) is journal:  # the run may have come back meanwhile
-            del self._journals[str(journal.state.id)]
-            HERE.pop(journal.state.id, None)
-            self.publisher.forget(journal.state.id)
+        """Write what is pending and forget the run, also when this is cancelled."""
+        try:
+            with suppress(RunnerError):
+                await self._settle(journal)
+        finally:
+            journal.release()
+            self._forget(journal)
+
+    def _forget(self, journal: RunJournal) -> None:
+        run_id = journal.state.id
+        if self.journal(str(run_id)) is journal:  # the run may have come back meanwhile
+            del self._journals[str(run_id)]
+            HERE.pop(run_id, None)
+            self.publisher.forget(run_id)
 
     def journal(self, run_id: str) -> RunJournal | None:
-        entry = self._journals.get(run_id)
-        return entry[0] if entry else None
+        return self._journals.get(run_id)
 
     # What journals call
 
@@ -164,7 +164,7 @@ class Recorder:
 
     def _take_snapshots(self) -> None:
         self._snapshot_due = False
-        for journal, _ in self._journals.values():
+        for journal in self._journals.values():
             journal.snapshot()
             if journal.has_pending:
                 self.appended(journal)
@@ -192,7 +192,8 @@ class Recorder:
         if self._batch is not None or not self._gathering:
             return
         batch = self._batch = _Batch(
-            parts=[cut(journal) for journal in self._gathering],
+            # Of one that was lost nothing more is stored: what it told before may be missing.
+            parts=[cut(journal) for journal in self._gathering if journal.error is None],
             runs=self._gathering,
             waiting=self._waiting,
         )
@@ -212,9 +213,7 @@ class Recorder:
     def _write_here(self, batch: _Batch) -> bool:
         """On the event loop; False when the thread has to do it."""
         started = self._loop.time()
-        for part in batch.parts:
-            fill(part)
-        stored = write_here(batch.parts, self._connection)
+        stored = write_here(filled(batch.parts), self._connection)
         now = self._loop.time()
         self._average += (now - started - self._average) * _SHARE
         if self._average > SLOW:
@@ -224,9 +223,7 @@ class Recorder:
     def _write(self, batch: _Batch) -> None:
         """On the thread."""
         try:
-            for part in batch.parts:
-                fill(part)
-            write(batch.parts, self._connection)
+            write(filled(batch.parts), self._connection)
             if self._rows > CHECKPOINT:
                 self._connection.checkpoint()
                 self._rows = 0
@@ -248,22 +245,20 @@ class Recorder:
         for future in batch.waiting:
             if not future.done():  # whoever waited may have been cancelled
                 future.set_result(None)
-        for part in batch.parts:
-            if part.error is None:
-                self._publish(part)
         if self._waiting or any(journal.shows for journal in self._gathering):
             self._hand_over_soon()
         if self._gathering or self._unshown:
             self._linger_on()
+        for part in batch.parts:
+            if part.error is None:
+                self._publish(part)
 
     def _lose(self, journal: RunJournal, error: RunnerError) -> None:
         if journal.error is None:
             journal.error = error
             journal.release()
             self._unshown.pop(journal, None)
-            _, on_lost = self._journals.get(str(journal.state.id), (None, None))
-            if on_lost is not None:
-                on_lost(error)
+            journal.on_lost(error)
 
     def _publish(self, part: Part) -> None:
         journal, state = part.journal, part.journal.state

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from runner.engine.errors import Failure
-from runner.engine.events import Chunk, Event, EventType, RunStatus
+from runner.engine.events import Event, EventType, RunStatus
 from runner.engine.execute import Execution
 from runner.engine.fake import FakeExecutor
 from runner.engine.plan import plan
@@ -21,35 +20,11 @@ from runner.models import Event as Stored
 from runner.recorder import LeaseLost, RunJournal, catch_up
 from runner.recorder.payload import LARGE, json_text, payload, restored, size_above
 from runner.recorder.rows import REPLAY_ANSWERS, lots
+from tests.events import chunk, event, failure, finished, started, succeeded
 from tests.graphs import chain
 from tests.runner_world import World, db, recording
 
 pytest_plugins = ["tests.runner_fixtures"]
-
-
-def event(type_: EventType, step: str = "", attempt: int = 0, **data: Any) -> Event:
-    return Event(run_id="", seq=0, type=type_, at=1e9, step=step, attempt=attempt, data=data)
-
-
-def started(step: str = "s") -> Event:
-    return event(EventType.STEP_STARTED, step, kind="predict", inputs={})
-
-
-def succeeded(step: str = "s", **outputs: Any) -> Event:
-    return event(EventType.STEP_SUCCEEDED, step, outputs=outputs, seconds=0.5, usage=None)
-
-
-def finished(status: RunStatus = RunStatus.SUCCEEDED, **data: Any) -> Event:
-    nothing = {"outputs": {}, "errors": [], "failure": None, "failed_step": "", "usage": {}}
-    return event(EventType.RUN_FINISHED, status=status, seconds=1.0, **{**nothing, **data})
-
-
-def failure(code: str = "server") -> Failure:
-    return Failure(code=code, message="No.", traceback="File '/secret'")
-
-
-def chunk(text: str, offset: int = 0, step: str = "s", call: int = 1) -> Chunk:
-    return Chunk(run_id="", step=step, attempt=1, call=call, field="y", offset=offset, text=text)
 
 
 async def told(world: World, *events: Event) -> Run:

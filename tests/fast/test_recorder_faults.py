@@ -1,0 +1,187 @@
+"""The recorder when something goes wrong: what can't be stored, lost runs, a database that is away."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from runner.dispatcher.reading import Reader
+from runner.engine.events import EventType
+from runner.models import Run, Step
+from runner.recorder import DatabaseThread, LeaseLost, NotRecorded, batch
+from runner.recorder.payload import payload
+from tests.events import event, failure, finished, started, succeeded
+from tests.runner_world import World, db, recording
+
+pytest_plugins = ["tests.runner_fixtures"]
+
+
+async def seqs(run: Run) -> list[int]:
+    return await db(lambda: list(run.events.order_by("seq").values_list("seq", flat=True)))
+
+
+async def test_a_message_that_no_database_can_carry_is_kept_without_its_worst(world: World) -> None:
+    run, state = await db(world.claimed)
+    bad = failure(message="file \udcff\x00.txt")
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        journal.append(event(EventType.STEP_ROUTED, "s", backend="native", reason=""))
+        journal.append(event(EventType.ATTEMPT_FAILED, "s", 1, failure=bad, wait=0.0))
+        journal.append(event(EventType.STEP_FAILED, "s", failure=bad, seconds=1.0, usage=None))
+        journal.append(finished("failed", failure=bad, outputs={"y": "a\x00"}))
+        await recorder.close(journal)
+    assert (await db(Step.objects.get)).failure_message == "file ?\ufffd.txt"
+    run = await db(Run.objects.get, pk=run.pk)
+    assert (run.status, run.failure_message) == ("failed", "file ?\ufffd.txt")
+    assert run.outputs == {"y": "a\ufffd"}
+
+
+async def test_what_can_not_be_made_into_rows_fails_its_own_run_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(data: Any) -> Any:
+        if data.get("outputs"):
+            raise RecursionError("too deep")
+        return payload(data)
+
+    monkeypatch.setattr(batch, "payload", made)
+    logging.getLogger("runner.recorder.batch").disabled = True
+    (run, state), (bad, other) = await db(world.claimed), await db(world.claimed)
+    async with recording(linger=60.0) as recorder, asyncio.timeout(5):
+        journals = [recorder.open(state), recorder.open(other)]
+        journals[0].append(started())
+        journals[1].append(succeeded(y=1))
+        results = await asyncio.gather(*(j.commit() for j in journals), return_exceptions=True)
+        journals[0].append(succeeded())
+        await journals[0].commit()
+    assert [type(result) for result in results] == [type(None), NotRecorded]
+    assert (await seqs(run), await seqs(bad)) == ([1, 2], [])
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_number_that_no_column_holds_fails_its_own_run_alone(
+    world: World, together: bool
+) -> None:
+    (run, state), (bad, other) = await db(world.claimed), await db(world.claimed)
+    usage = {"input_tokens": 10**30, "output_tokens": 1, "cost": 0.0, "lm_calls": 1}
+    async with recording(linger=60.0) as recorder, asyncio.timeout(5):
+        fine, broken = recorder.open(state), recorder.open(other)
+        broken.append(event(EventType.STEP_SUCCEEDED, "s", outputs={}, seconds=1.0, usage=usage))
+        broken.shows = True
+        fine.append(started())
+        if together:
+            results = await asyncio.gather(fine.commit(), broken.commit(), return_exceptions=True)
+        else:
+            results = [
+                await fine.commit(),
+                *await asyncio.gather(broken.commit(), return_exceptions=True),
+            ]
+    assert [type(result) for result in results] == [type(None), NotRecorded]
+    assert (await seqs(run), await seqs(bad)) == ([1], [])
+
+
+async def test_of_a_run_that_was_not_recorded_nothing_later_is_either(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.is_bulky = True  # so that it is written by the thread
+
+        def refuse(*_: Any) -> None:
+            recorder._loop.call_soon_threadsafe(journal.append, succeeded())  # meanwhile
+            raise ValueError("refused")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(batch, "_write", refuse)
+            journal.append(started())
+            with pytest.raises(NotRecorded):
+                await journal.commit()
+        await recorder.close(journal)
+    assert await seqs(run) == []
+
+
+async def test_a_database_that_is_away_is_waited_for_once_not_for_each_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def away(parts: Any, _: Any) -> None:
+        tries.append(len(parts))
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(batch, "_write_on_thread", away)
+    monkeypatch.setattr(batch, "write_here", lambda *_: False)
+    monkeypatch.setattr("runner.recorder.recorder.write_here", lambda *_: False)
+    monkeypatch.setattr("runner.recorder.patience.PATIENCE", -1.0)
+    states = [(await db(world.claimed))[1] for _ in range(3)]
+    async with recording(linger=60.0) as recorder:
+        journals = [recorder.open(state) for state in states]
+        for journal in journals:
+            journal.append(started())
+        results = await asyncio.gather(*(j.commit() for j in journals), return_exceptions=True)
+    assert {type(result) for result in results} == {NotRecorded}
+    assert tries == [3]
+
+
+async def test_a_run_that_came_back_is_not_told_of_the_loss_before(world: World) -> None:
+    run, state = await db(world.claimed)
+    lost: list[str] = []
+    async with recording() as recorder:
+        before = recorder.open(state, lambda error: lost.append("before"))
+        await db(Run.objects.filter(pk=run.pk).update, epoch=3)
+        state = replace(state, epoch=3)
+        now = recorder.open(state, lambda error: lost.append("now"))
+        before.append(started())
+        with pytest.raises(LeaseLost):
+            await before.commit()
+        now.append(started())
+        await now.commit()
+        await recorder.close(before)
+        assert recorder.journal(str(run.pk)) is now
+    assert lost == ["before"]
+
+
+async def test_a_run_that_was_released_does_not_go_on_as_if_it_were_recorded(world: World) -> None:
+    run, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        journal.release()
+        journal.append(succeeded())
+        with pytest.raises(LeaseLost):
+            await journal.commit()
+        await recorder.close(journal)
+    assert await seqs(run) == [1]
+
+
+async def test_a_journal_whose_closing_is_cancelled_is_forgotten(world: World) -> None:
+    from runner.live import HERE
+
+    run, state = await db(world.claimed)
+    async with recording() as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        closing = asyncio.create_task(recorder.close(journal))
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert recorder.journal(str(run.pk)) is None
+        assert run.pk not in HERE
+
+
+async def test_a_run_that_another_runner_has_by_now_is_not_read(world: World) -> None:
+    run, _ = await db(world.claimed, owner="another", epoch=2)
+    thread = DatabaseThread("reading")
+    thread.start()
+    try:
+        with pytest.raises(Run.DoesNotExist):
+            await Reader(thread, "me").read(run.pk)
+        assert (await Reader(thread, "another").read(run.pk))[0].epoch == 2
+    finally:
+        await thread.aclose()
