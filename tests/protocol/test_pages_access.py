@@ -54,6 +54,8 @@ POLICIES = {
     "inspector": Policy(answers=SEEN, of="pipeline"),
     "node": Policy(answers=SEEN, of="node"),
     "check": Policy(answers=SEEN, of="node", post=True),
+    "node_words": Policy(answers=SEEN, of="node"),
+    "code_words": Policy(answers=ANYBODY),
     "signatures": Policy(answers=ANYBODY),
     "new_signature": Policy(answers=ANYBODY),
     "parse_signature": Policy(answers=ANYBODY, post=True),

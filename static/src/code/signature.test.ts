@@ -1,20 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { piecesOf } from "./testing";
 import { begin, read, wantsType } from "./signature";
 
-function pieces(text: string): string[] {
-  const state = begin();
-  const found: string[] = [];
-  for (const line of text.split("\n")) {
-    for (let at = 0; at < line.length; ) {
-      const [end, style] = read(line, at, state);
-      assert.ok(end > at, `stands still at ${at} of ${line}`);
-      if (style) found.push(`${style}:${line.slice(at, end)}`);
-      at = end;
-    }
-  }
-  return found;
-}
+const pieces = (text: string) => piecesOf(text, begin(), read);
 
 test("fields, types and the arrow", () => {
   assert.deepEqual(pieces("question, context: list[str] -> answer: dspy.Image"), [

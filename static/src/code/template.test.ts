@@ -1,21 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { piecesOf } from "./testing";
 import { begin, namesIn, read, wanted } from "./template";
 
-/** The pieces that have a style, as `style:text`. */
-function pieces(text: string, expression = false): string[] {
-  const state = begin(expression);
-  const found: string[] = [];
-  for (const line of text.split("\n")) {
-    for (let at = 0; at < line.length; ) {
-      const [end, style] = read(line, at, state);
-      assert.ok(end > at, `stands still at ${at} of ${line}`);
-      if (style) found.push(`${style}:${line.slice(at, end)}`);
-      at = end;
-    }
-  }
-  return found;
-}
+const pieces = (text: string, expression = false) => piecesOf(text, begin(expression), read);
 
 test("a variable with a property and a filter", () => {
   assert.deepEqual(pieces("Hi {{ user.name | upper }}!"), [
