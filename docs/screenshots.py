@@ -52,6 +52,7 @@ def main() -> None:
         page.wait_for_url(re.compile(r"/templates/"))
         take(page, "gallery")
         _flagship(page)
+        _code(page)
         _registries(page, server)
         browser.close()
 
@@ -75,6 +76,18 @@ def _flagship(page: Page) -> None:
     take(page, "run")
 
 
+def _code(page: Page) -> None:
+    page.goto("/templates/")
+    page.get_by_role("button", name=re.compile("^Ask the documents")).click()
+    page.get_by_role("dialog").get_by_role("button", name="Create pipeline").click()
+    page.locator("pipeline-canvas [data-node='context']").click()
+    page.locator("#inspector [data-field=template] .cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("\n{{ passages | le")
+    page.get_by_role("option", name="length").wait_for()
+    take(page, "code")
+
+
 def _registries(page: Page, server: Server) -> None:
     signature = server.manage(FILL)
     page.goto(f"/signatures/{signature}/")
@@ -91,7 +104,7 @@ def _registries(page: Page, server: Server) -> None:
 
 
 def take(page: Page, name: str) -> None:
-    if name not in ("editor", "running"):  # there a socket speaks
+    if name not in ("editor", "running", "code"):  # there a socket speaks
         page.wait_for_load_state("networkidle")
     if name != "running":  # that is over in a second
         page.wait_for_timeout(500)
