@@ -1,3 +1,4 @@
+import logging
 from typing import Any
 
 from django.apps import AppConfig
@@ -8,6 +9,9 @@ class RunnerConfig(AppConfig):
     name = "runner"
 
     def ready(self) -> None:
+        from runner.live.outage import OneLine  # needs models, which are loaded by now
+
+        logging.getLogger("channels_redis.pubsub").addFilter(OneLine())
         post_delete.connect(_collection_deleted, sender="pipelines.Collection")
 
 

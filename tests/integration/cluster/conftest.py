@@ -6,7 +6,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,10 @@ class Cluster:
         self.session = session_of(User.objects.get(username="admin"))
 
     def watch(self, run: Run) -> Watching:
-        return Watching(Browser(self.port, self.session, self.address), run)
+        for _ in range(5):  # a machine that is busy lets a handshake go after five seconds
+            with suppress(ConnectionResetError):
+                return Watching(Browser(self.port, self.session, self.address), run)
+        raise AssertionError("No handshake was answered.")
 
     def get(self, path: str) -> tuple[int, str]:
         cookie = f"{settings.SESSION_COOKIE_NAME}={self.session}"
