@@ -40,6 +40,9 @@ MAX_UNFINISHED = 1_000
 MAX_TIMEOUT = 30 * 86_400
 """Seconds after which a run may be told to end."""
 
+_LOOKS = 3
+"""How often a stop looks at a run that changes under its hands."""
+
 _STOPPABLE_AT_ONCE = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.SUSPENDED)
 
 
@@ -97,11 +100,17 @@ def cancel_run(*, run: Run, user: Person) -> RunStatus:
     require(user, Action.RUN, run)
     with transaction.atomic():
         held = Run.objects.filter(pk=run.pk, status__in=HELD)
-        if held.update(status=RunStatus.CANCELLING):
-            run.status = RunStatus.CANCELLING.value
-            transaction.on_commit(partial(tell_changed, run))
-        elif not _end(run):
-            run.refresh_from_db(fields=["status"])
+        for _ in range(_LOOKS):
+            if held.update(status=RunStatus.CANCELLING):
+                run.status = RunStatus.CANCELLING.value
+                transaction.on_commit(partial(tell_changed, run))
+                break
+            if _end(run):
+                break
+            # It has ended, or went on (was taken up, asked a person) since it was read.
+            run.refresh_from_db(fields=["status", "last_seq", "epoch"])
+            if run.is_final:
+                break
     return RunStatus(run.status)
 
 

@@ -40,7 +40,8 @@ def imported(context: BrowserContext, graph: dict[str, Any]) -> str:
 
 
 def writer(context: BrowserContext, **config: Any) -> str:
-    """A pipeline of one node that writes for some seconds, so that something can happen meanwhile."""
+    """A pipeline of one node that writes for some seconds, so that something can happen meanwhile: on
+    DSPy it might not, as that holds no text to its constraints, and is soon the faster one for the router."""
     fields = {"fields": [{"name": "question", "type": "str"}]}
     story = {"fields": [{"name": "story", "type": "str"}]}
     config = {"signature": "question -> story", "max_tokens": 500, **config}
@@ -50,7 +51,12 @@ def writer(context: BrowserContext, **config: Any) -> str:
             "name": f"Writer {uuid.uuid4().hex[:6]}",
             "nodes": {
                 "input": {"kind": "input", "version": 1, "config": fields},
-                "write": {"kind": "predict", "version": 1, "config": config},
+                "write": {
+                    "kind": "predict",
+                    "version": 1,
+                    "config": config,
+                    "policy": {"backend": "native"},
+                },
                 "output": {"kind": "output", "version": 1, "config": story},
             },
             "edges": {"write.question": ["input.question"], "output.story": ["write.story"]},

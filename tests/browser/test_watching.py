@@ -247,7 +247,12 @@ def chapters() -> dict[str, Any]:
         "nodes": {
             "input": {"kind": "input", "version": 1, "config": asks(question="str")},
             "sketch": {"kind": "predict", "version": 1, "config": sketch},
-            "write": {"kind": "predict", "version": 1, "config": write},
+            "write": {
+                "kind": "predict",
+                "version": 1,
+                "config": write,
+                "policy": {"backend": "native"},
+            },
             "output": {"kind": "output", "version": 1, "config": asks(story="str")},
         },
         "edges": {

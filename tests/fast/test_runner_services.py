@@ -134,6 +134,16 @@ def test_stopping_a_run_that_was_just_taken_reaches_its_runner(world: World) -> 
     assert cancel_run(run=run, user=world.person("owner")) == "cancelling"
 
 
+@pytest.mark.parametrize(("became", "ends"), [("waiting", "cancelled"), ("running", "cancelling")])
+def test_a_run_that_went_on_since_it_was_read_is_stopped_all_the_same(
+    world: World, became: str, ends: str
+) -> None:
+    run = world.run()
+    Run.objects.update(status=became, last_seq=4, epoch=1)
+    assert cancel_run(run=run, user=world.person("owner")) == ends
+    assert Run.objects.get().status == ends
+
+
 def test_old_runs_go_with_all_they_told(world: World) -> None:
     now = timezone.now()
     old = world.run(status="succeeded", finished_at=now - timedelta(days=31))
