@@ -103,6 +103,7 @@ class ToolSteps:
             raise
         except Exception as error:
             made.result.set_exception(error)
+            made.result.exception()  # the caller hears of it; that nobody else asks is no news
             raise
         made.result.set_result(result)
         return result
@@ -145,6 +146,8 @@ class ToolSteps:
                 result = await work()
             else:
                 result = settled.get("result")
+            outputs = {"result": result, "arguments": arguments}
+            await run.journal.check(outputs)
         except (asyncio.CancelledError, Parked):
             if not run.control.parked:
                 run.emit(EventType.STEP_CANCELLED, path, seconds=run.loop.time() - at)
@@ -152,7 +155,6 @@ class ToolSteps:
         except Exception as error:
             self._failed(path, error, run.loop.time() - at)
             raise
-        outputs = {"result": result, "arguments": arguments}
         seconds = run.loop.time() - at
         run.emit(EventType.STEP_SUCCEEDED, path, outputs=outputs, seconds=seconds, usage=None)
         await run.journal.commit()

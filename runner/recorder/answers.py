@@ -5,6 +5,7 @@ import time
 from uuid import UUID
 
 import msgspec
+from django.db import connection
 
 from runner.lm.cache import CacheKey
 from runner.lm.replay import ReplayKey
@@ -57,7 +58,7 @@ class DatabaseResponseCache:
     def _put(self, key: CacheKey, value: bytes) -> None:
         who = (self._project.hex, key_hash(key), key.profile[:100])
         row = (*who, value.decode(), len(value), moment(time.time()))
-        with Cursor.of_thread() as cursor:
+        with connection.wrap_database_errors, Cursor.of_thread() as cursor:
             CACHED_ANSWERS.write(cursor, [row])
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 import msgspec
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 
 from runner.engine.errors import Failure
@@ -15,15 +15,14 @@ from runner.engine.events import EventType
 from runner.engine.tally import Tally
 from runner.models import Artifact, Event, Run
 from runner.recorder.cursor import Cursor
-from runner.recorder.payload import Payload, restored
+from runner.recorder.payload import Payload
 from runner.recorder.projection import Projection, RunState
 from runner.recorder.rows import ATTEMPTS, PROGRESS, STEPS
 
-_VALUES = ("inputs", "outputs")
-
 
 def catch_up(run: Run) -> None:
-    """Bring the run's rows, and this object, up to its last event. Nobody else may be executing it.
+    """Bring the run's rows, and this object, up to its last event. Nobody else may be executing it: of one
+    that has changed hands since it was read nothing is written.
 
     Of a step that an event past `last_seq` tells of, all events are read again, runner by runner, as
     each of them counted its attempts anew.
@@ -36,14 +35,15 @@ def catch_up(run: Run) -> None:
     tally = Tally(run.input_tokens, run.output_tokens, run.cost, run.lm_calls)
     for call in new.filter(type=EventType.LM_CALL):
         tally.add(call.value["usage"])
-    with transaction.atomic():
+    progress = (last, tally.input_tokens, tally.output_tokens, tally.cost, tally.lm_calls)
+    with connection.wrap_database_errors, transaction.atomic():
         cursor = Cursor.of_thread()
+        if not PROGRESS.pass_through(cursor, [(*progress, run.pk.hex, run.epoch, run.owner)]):
+            return
         for projection in _projections(run, paths):
             steps, attempts = projection.changed()
             STEPS.write(cursor, steps)
             ATTEMPTS.write(cursor, attempts)
-        progress = (last, tally.input_tokens, tally.output_tokens, tally.cost, tally.lm_calls)
-        PROGRESS.pass_through(cursor, [(*progress, run.pk.hex, run.epoch, run.owner)])
     run.last_seq, run.lm_calls, run.cost = last, tally.lm_calls, tally.cost
     run.input_tokens, run.output_tokens = tally.input_tokens, tally.output_tokens
 
@@ -73,13 +73,11 @@ def _projected(projection: Projection, events: Iterable[Event]) -> Projection:
 
 
 def _data(row: Event) -> dict[str, Any]:
-    """What the event told, but for the values of a step, which rows don't have."""
-    aside = {at: each for at, each in row.artifact_hashes.items() if not at.startswith(_VALUES)}
-    values: dict[str, Any] = {}
-    if aside:
-        kept = Artifact.objects.filter(run=row.run_id, hash__in=set(aside.values()))
-        values = {artifact.hash: artifact.value for artifact in kept}
-    data: dict[str, Any] = restored(row.value, aside, values)
-    if data.get("failure") is not None:
-        data["failure"] = msgspec.convert(data["failure"], Failure)
+    """What the event told; of what is large only the failure, which rows show."""
+    data = row.value
+    failure, aside = data.get("failure"), row.artifact_hashes.get("failure")
+    if aside is not None:
+        failure = Artifact.objects.get(run=row.run_id, hash=aside).value
+    if failure is not None:
+        data["failure"] = msgspec.convert(failure, Failure)
     return data

@@ -82,33 +82,39 @@ def _marked_for_sqlite(sql: str) -> str:
     return sql.replace("%s", "?")
 
 
+_MAY_TAKE_LONG = ("busy_timeout", "wal_autocheckpoint")
+
+
 class SharedConnection:
     """The recorder's connection: of its thread, and while that does nothing of the event loop too,
     when it is SQLite's.
 
     To commit a few rows takes SQLite some 50 µs and waits for no disk (WAL, synchronous=NORMAL), which
     is half of what it takes to have another thread do it. What may take long stays with the thread: to
-    wait for another's lock, and to bring the log over into the database.
+    wait for another's lock, and to bring the log over into the database, which SQLite does at the end of
+    a commit when the log is long.
     """
 
     def __init__(self) -> None:
         self._wrapper: BaseDatabaseWrapper | None = None
         self._known: Any = None
-        self._waits = True
+        self._patience: dict[str, int] = {}
+        self._patient = True
 
     def for_thread(self) -> Cursor:
-        """Opened if need be; waits for locks."""
+        """Opened if need be."""
         self._wrapper = wrapper = connections[DEFAULT_DB_ALIAS]
         wrapper.ensure_connection()
         raw: Any = wrapper.connection
         sqlite = wrapper.vendor == "sqlite"
         if sqlite:
             if raw is not self._known:
-                raw.execute("PRAGMA wal_autocheckpoint=0")
-                self._known, self._waits = raw, True
-            elif not self._waits:
-                seconds = wrapper.settings_dict["OPTIONS"].get("timeout", 5)
-                self._wait(raw, int(seconds * 1000))
+                self._patience = {
+                    name: raw.execute(f"PRAGMA {name}").fetchone()[0] for name in _MAY_TAKE_LONG
+                }
+                self._known, self._patient = raw, True
+            elif not self._patient:
+                self._be_patient(True)
         return Cursor(raw, sqlite=sqlite)
 
     def for_event_loop(self) -> Cursor | None:
@@ -116,15 +122,11 @@ class SharedConnection:
         raw = self._known
         if raw is None or self._wrapper is None or self._wrapper.connection is not raw:
             return None
-        if self._waits:
-            self._wait(raw, 0)
+        if self._patient:
+            self._be_patient(False)
         return Cursor(raw, sqlite=True)
 
-    def checkpoint(self) -> None:
-        """On the thread: bring the log over into the database, as far as nobody reads it."""
-        if self._known is not None:
-            self._known.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-
-    def _wait(self, raw: Any, milliseconds: int) -> None:
-        raw.execute(f"PRAGMA busy_timeout={milliseconds}")
-        self._waits = milliseconds > 0
+    def _be_patient(self, patient: bool) -> None:
+        for name, value in self._patience.items():
+            self._known.execute(f"PRAGMA {name}={value if patient else 0}")
+        self._patient = patient

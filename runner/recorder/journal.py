@@ -8,6 +8,7 @@ from msgspec import structs
 
 from runner.engine.errors import Failure, RunnerError, ValueTooLarge
 from runner.engine.events import Chunk, Event, EventType, RunStatus
+from runner.engine.resuming import TOOL
 from runner.live.streams import HERE, OpenStreams, StreamText
 from runner.recorder.cursor import Row
 from runner.recorder.payload import LARGE, column_text, size_above, size_at_most
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from runner.recorder.recorder import Recorder
 
 _CARRIES = frozenset(
-    {EventType.RUN_STARTED, EventType.LM_CALL, EventType.STEP_ANSWERED, EventType.TRACE}
+    {
+        *(EventType.RUN_STARTED, EventType.LM_CALL, EventType.STEP_ANSWERED, EventType.TRACE),
+        *(EventType.ATTEMPT_FAILED, EventType.STEP_FAILED, EventType.STEP_CANCELLED),
+        *(EventType.RUN_FINISHED, EventType.RETRACT),
+    }
 )
-"""What may hold large values, besides those that steps give each other."""
+"""What may hold large values, besides those that steps give each other: their outputs are checked."""
 _BULKY = 4 * LARGE
 """The bound of a value's size that makes a run bulky. It is up to six times the size."""
 _ENDS_STEP = frozenset({EventType.STEP_SUCCEEDED, EventType.STEP_FAILED, EventType.STEP_CANCELLED})
@@ -69,7 +74,7 @@ class RunJournal:
             return
         self.seq += 1
         data = event.data
-        if event.type in _CARRIES or data.get("taken_from"):
+        if event.type in _CARRIES or data.get("taken_from") or data.get("kind") == TOOL:
             self._weigh(data)
         if event.type is EventType.RUN_STARTED and self.state.last_seq:
             data = {"resumed": True, "epoch": self.state.epoch}
@@ -168,6 +173,7 @@ class RunJournal:
     def _store(self, streams: list[StreamText], closed_seq: int | None) -> None:
         if not streams:
             return
+        self.is_bulky |= sum(stream.length for stream in streams) > LARGE
         self.rows.setdefault(STREAMS, []).extend(
             (
                 self.state.id.hex,

@@ -94,14 +94,17 @@ def size_at_most(value: Any) -> int | None:
         if not left:
             return size
         part = left.pop()
-        if isinstance(part, str):
+        if isinstance(part, (str, bytes)):
             size += _WIDEST * len(part) + 3
         elif isinstance(part, dict):
             left += [*part.values(), *part]
             size += 4
-        elif isinstance(part, list | tuple):
+        elif isinstance(part, (list, tuple, set)):
             left += part
             size += 4
+        elif isinstance(part, msgspec.Struct):
+            left += msgspec.structs.astuple(part)
+            size += _NUMBER
         else:
             size += _NUMBER
         if len(left) > _LOOKED_AT:

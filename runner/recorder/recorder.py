@@ -43,7 +43,7 @@ _SHARE = 1 / 16
 ALONE = 0.001
 """Seconds after which a run that goes on alone lets the event loop do other things."""
 CHECKPOINT = 10_000
-"""Rows after which SQLite's log is brought over into the database: some 30 MB."""
+"""Rows, some 30 MB, after which the thread has its turn: it brings SQLite's log over into the database."""
 
 
 @dataclass(slots=True)
@@ -224,9 +224,7 @@ class Recorder:
         """On the thread."""
         try:
             write(filled(batch.parts), self._connection)
-            if self._rows > CHECKPOINT:
-                self._connection.checkpoint()
-                self._rows = 0
+            self._rows = 0
         except Exception as error:
             for part in batch.parts:
                 part.error = NotRecorded(f"The recorder failed: {error!r}")

@@ -40,9 +40,8 @@ MAX_UNFINISHED = 1_000
 MAX_TIMEOUT = 30 * 86_400
 """Seconds after which a run may be told to end."""
 
-_LOOKS = 3
-"""How often a stop looks at a run that changes under its hands."""
-
+_FIGURES = ("input_tokens", "output_tokens", "cost", "lm_calls")
+_LEASE = ("status", "owner", "epoch", "last_seq", *_FIGURES)
 _STOPPABLE_AT_ONCE = (RunStatus.QUEUED, RunStatus.WAITING, RunStatus.SUSPENDED)
 
 
@@ -99,18 +98,14 @@ def cancel_run(*, run: Run, user: Person) -> RunStatus:
     that is executed within a second, and one that has ended stays as it is."""
     require(user, Action.RUN, run)
     with transaction.atomic():
-        held = Run.objects.filter(pk=run.pk, status__in=HELD)
-        for _ in range(_LOOKS):
-            if held.update(status=RunStatus.CANCELLING):
-                run.status = RunStatus.CANCELLING.value
-                transaction.on_commit(partial(tell_changed, run))
-                break
-            if _end(run):
-                break
-            # It has ended, or went on (was taken up, asked a person) since it was read.
-            run.refresh_from_db(fields=["status", "last_seq", "epoch"])
-            if run.is_final:
-                break
+        # As it is now, and nobody claims it meanwhile.
+        run.refresh_from_db(fields=_LEASE, from_queryset=Run.objects.select_for_update())
+        if run.status in HELD:
+            run.status = RunStatus.CANCELLING.value
+            run.save(update_fields=["status"])
+            transaction.on_commit(partial(tell_changed, run))
+        elif run.status in _STOPPABLE_AT_ONCE:
+            _end(run)
     return RunStatus(run.status)
 
 
@@ -201,16 +196,12 @@ def _deadline(timeout: float | None) -> datetime | None:
     return timezone.now() + timedelta(seconds=timeout)
 
 
-def _end(run: Run) -> bool:
+def _end(run: Run) -> None:
     """Cancel a run that nobody executes, with the event that says so."""
     now = timezone.now()
     catch_up(run)
     seq = run.last_seq + 1
-    ended = Run.objects.filter(
-        pk=run.pk, status__in=_STOPPABLE_AT_ONCE, last_seq=run.last_seq
-    ).update(status=RunStatus.CANCELLED, finished_at=now, last_seq=seq)
-    if not ended:
-        return False
+    Run.objects.filter(pk=run.pk).update(status=RunStatus.CANCELLED, finished_at=now, last_seq=seq)
     Stream.objects.close(run.pk, seq)
     Step.objects.filter(run=run, status=StepStatus.WAITING).update(
         status=StepStatus.CANCELLED, finished_at=now
@@ -230,7 +221,6 @@ def _end(run: Run) -> bool:
         data=json_text(data),
     )
     transaction.on_commit(partial(_ended, run, event))
-    return True
 
 
 def tell_changed(run: Run) -> None:

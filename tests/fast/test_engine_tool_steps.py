@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.engine.doubts import decision_key
-from runner.engine.errors import StepTimeout
+from runner.engine.errors import StepTimeout, ValueTooLarge
 from runner.engine.events import Event, EventType, RunStatus
 from runner.engine.execute import Execution
 from runner.engine.executor import Call
@@ -115,6 +115,18 @@ async def test_the_next_worker_takes_what_the_lost_one_did_and_waits_for_what_it
     result = await once(work, post)
     assert result.outputs == {"y": ["sent to Ada", "sent to Bob", "sent to Bob"]}
     assert post.sent == ["Ada", "Bob"]
+
+
+async def test_a_result_that_is_not_kept_fails_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check(journal: MemoryJournal, outputs: Any) -> None:
+        if "arguments" in outputs:
+            raise ValueTooLarge("The output 'result' is too large.")
+
+    monkeypatch.setattr(MemoryJournal, "check", check)
+    post = Post()
+    result = await once(agent(post, "Ada"), post)
+    assert result.outputs == {"y": ["Error: The output 'result' is too large."]}
+    assert result.steps["s0/send[1]"].status == "failed"
 
 
 async def test_a_call_that_failed_is_not_made_again_by_the_next_runner() -> None:

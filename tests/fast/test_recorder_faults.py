@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,14 @@ import pytest
 from django.db import OperationalError
 
 from runner.dispatcher.reading import Reader
-from runner.engine.events import EventType
+from runner.engine.errors import Failure
+from runner.engine.events import Event, EventType
+from runner.live import HERE
+from runner.lm.cache import CacheKey
 from runner.models import Run, Step
-from runner.recorder import DatabaseThread, LeaseLost, NotRecorded, batch
-from runner.recorder.payload import payload
-from tests.events import event, failure, finished, started, succeeded
+from runner.recorder import DatabaseThread, LeaseLost, NotRecorded, answers, batch, catch_up
+from runner.recorder.payload import LARGE, payload
+from tests.events import chunk, event, failure, finished, started, succeeded
 from tests.runner_world import World, db, recording
 
 pytest_plugins = ["tests.runner_fixtures"]
@@ -115,7 +119,6 @@ async def test_a_database_that_is_away_is_waited_for_once_not_for_each_run(
         raise OperationalError("gone")
 
     monkeypatch.setattr(batch, "_write_on_thread", away)
-    monkeypatch.setattr(batch, "write_here", lambda *_: False)
     monkeypatch.setattr("runner.recorder.recorder.write_here", lambda *_: False)
     monkeypatch.setattr("runner.recorder.patience.PATIENCE", -1.0)
     states = [(await db(world.claimed))[1] for _ in range(3)]
@@ -160,8 +163,6 @@ async def test_a_run_that_was_released_does_not_go_on_as_if_it_were_recorded(wor
 
 
 async def test_a_journal_whose_closing_is_cancelled_is_forgotten(world: World) -> None:
-    from runner.live import HERE
-
     run, state = await db(world.claimed)
     async with recording() as recorder:
         journal = recorder.open(state)
@@ -185,3 +186,86 @@ async def test_a_run_that_another_runner_has_by_now_is_not_read(world: World) ->
         assert (await Reader(thread, "another").read(run.pk))[0].epoch == 2
     finally:
         await thread.aclose()
+
+
+async def test_a_run_that_changed_hands_is_not_caught_up_with_by_the_one_before(
+    world: World,
+) -> None:
+    run, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        await journal.commit()
+        await db(Run.objects.filter(pk=run.pk).update, owner="next", epoch=2)
+    await db(catch_up, run)  # which knows nothing of that
+    assert run.last_seq == 0
+    assert not await db(Step.objects.exists)
+
+
+async def test_a_failure_that_was_put_aside_is_caught_up_with(world: World) -> None:
+    run, state = await db(world.claimed)
+    large = Failure(code="internal", message="No.", traceback="x" * LARGE)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        journal.append(event(EventType.STEP_FAILED, "s", failure=large, seconds=1.0, usage=None))
+        await journal.commit()
+        await db(Run.objects.filter(pk=run.pk).update, epoch=2)
+    run = await db(Run.objects.get, pk=run.pk)
+    await db(catch_up, run)
+    step = await db(Step.objects.get)
+    assert (step.status, step.failure_code, step.failure_message) == ("failed", "internal", "No.")
+
+
+HUGE = "x" * 400_000
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    [
+        event(EventType.STEP_STARTED, "s/tool[1]", kind="tool", inputs={"text": HUGE}),
+        event(EventType.STEP_FAILED, "s", failure=failure(message=HUGE), seconds=1.0, usage=None),
+        event(EventType.ATTEMPT_FAILED, "s", 1, failure=failure(message=HUGE), wait=1.0),
+        event(EventType.TRACE, "s", 1, name="n", value={"inner": [HUGE.encode()]}),
+        finished(errors=[{"step": "s", "code": "c", "message": HUGE}]),
+    ],
+    ids=lambda carrier: carrier.type,
+)
+async def test_what_is_large_is_written_by_the_thread(world: World, carrier: Event) -> None:
+    _, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.append(started())
+        assert not journal.is_bulky
+        journal.append(carrier)
+        assert journal.is_bulky
+
+
+async def test_a_long_text_that_streams_is_written_by_the_thread(world: World) -> None:
+    _, state = await db(world.claimed)
+    async with recording(linger=60.0) as recorder:
+        journal = recorder.open(state)
+        journal.chunk(chunk(HUGE))
+        journal.snapshot()
+        assert journal.is_bulky
+
+
+async def test_a_locked_database_does_not_fail_who_keeps_an_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LockedOnce:
+        tries = 0
+
+        def write(self, cursor: Any, rows: Any) -> None:
+            self.tries += 1
+            if self.tries == 1:
+                raise sqlite3.OperationalError("database is locked")
+
+    locked = LockedOnce()
+    monkeypatch.setattr(answers, "CACHED_ANSWERS", locked)
+    thread = DatabaseThread("cache")
+    thread.start()
+    key = CacheKey(profile="p", revision=1, request="r", rollout_id=None, candidate=0)
+    await answers.DatabaseResponseCache(world.project.pk, thread).put(key, b"{}")
+    await thread.aclose()
+    assert locked.tries == 2

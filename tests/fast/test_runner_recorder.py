@@ -205,19 +205,25 @@ async def test_a_disk_that_is_slow_is_left_to_the_thread(
     assert (threads[0] == "recorder", threads[1:]) == (False, ["recorder"] * 2)
 
 
+@pytest.mark.parametrize(("commits", "size", "rows"), [(200, 1, 10), (20, 100_000, 10_000)])
 async def test_the_log_of_sqlite_goes_over_into_the_database(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, commits: int, size: int, rows: int
 ) -> None:
-    monkeypatch.setattr("runner.recorder.recorder.CHECKPOINT", 10)
+    monkeypatch.setattr("runner.recorder.recorder.CHECKPOINT", rows)
+    options = connections.settings["default"]["OPTIONS"]
+    short = "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=20"
+    monkeypatch.setitem(options, "init_command", short)
     _, state = await db(world.claimed)
-    async with recording() as recorder:
+    async with recording(linger=60.0) as recorder:
         journal = recorder.open(state)
-        for _ in range(200):
-            journal.append(started())
+        for number in range(commits):
+            outputs = {"y": f"{number:06}" + "x" * size}
+            await journal.check(outputs)
+            journal.append(succeeded(**outputs))
             await journal.commit()
         log = Path(f"{connections.settings['default']['NAME']}-wal")
         pages = log.stat().st_size // 4096
-    assert pages < 200
+    assert pages < 150
 
 
 async def test_commits_at_the_same_time_share_a_transaction(

@@ -144,6 +144,16 @@ def test_a_run_that_went_on_since_it_was_read_is_stopped_all_the_same(
     assert Run.objects.get().status == ends
 
 
+def test_stopping_a_run_that_was_just_left_ends_it_after_what_it_told(world: World) -> None:
+    run, _ = world.claimed()
+    run.events.create(seq=1, epoch=1, type="run_started", at=0.0)
+    Run.objects.filter(pk=run.pk).update(status="queued", owner="", epoch=2)
+    assert cancel_run(run=run, user=world.person("owner")) == "cancelled"
+    found = Run.objects.get(pk=run.pk)
+    assert (found.status, found.last_seq, run.last_seq) == ("cancelled", 2, 2)
+    assert list(run.events.values_list("type", flat=True)) == ["run_started", "run_finished"]
+
+
 def test_old_runs_go_with_all_they_told(world: World) -> None:
     now = timezone.now()
     old = world.run(status="succeeded", finished_at=now - timedelta(days=31))
