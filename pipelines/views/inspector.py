@@ -32,6 +32,7 @@ from pipelines.views.inspector_fields import (
     errors_in,
     form_fields,
     is_rare,
+    path_in,
     read_text,
 )
 from pipelines.views.kind_looks import backend_of, look_of
@@ -181,6 +182,7 @@ def _checked(
     return {
         **feedback,
         "error": feedback.get("error") or error,
+        "path": path_in(model, values, name) if widget == "json" and error else "",
         "lacks": _lacking(found, changed, name) if part == "config" else "",
         "valid": valid,
         "value": json.dumps(value) if valid and value is not UNSET else None,
@@ -206,6 +208,8 @@ def _lacking(before: Node, changed: Node, name: str) -> str:
 
 def _with_feedback(graph: Graph, found: Node, each: FormField) -> tuple[FormField, dict[str, Any]]:
     feedback = _feedback(graph, found, each.widget, each.text)
+    if each.widget == "json" and each.error:
+        feedback = {"path": path_in(KINDS[found.kind].config, found.config, each.name)}
     return each, {**feedback, "error": feedback.get("error") or each.error}
 
 

@@ -3,7 +3,7 @@ becomes a value, and what is said when it does not."""
 
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -85,15 +85,26 @@ def is_rare(each: FormField) -> bool:
 
 def errors_in(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
     """The first message for each field; what concerns the whole is said at the signature."""
+    found: dict[str, str] = {}
+    for detail in _details(model, values):
+        place = str(detail["loc"][0]) if detail["loc"] else "signature"
+        found.setdefault(place, _said(detail))
+    return found
+
+
+def path_in(model: type[BaseModel], values: Mapping[str, Any], name: str) -> str:
+    """The way through a field's value to its first error, as a JSON list; empty: it is the whole's."""
+    places = (detail["loc"] for detail in _details(model, values))
+    path = next((place[1:] for place in places if place and place[0] == name), ())
+    return json.dumps(path) if path else ""
+
+
+def _details(model: type[BaseModel], values: Mapping[str, Any]) -> Sequence[Any]:
     try:
         model.model_validate(plain(values))
     except ValidationError as error:
-        found: dict[str, str] = {}
-        for detail in error.errors(include_url=False, include_input=False):
-            place = str(detail["loc"][0]) if detail["loc"] else "signature"
-            found.setdefault(place, _said(detail))
-        return found
-    return {}
+        return error.errors(include_url=False, include_input=False)
+    return ()
 
 
 def _said(detail: Any) -> str:

@@ -92,6 +92,8 @@ PLACES: list[tuple[str, str, str, str]] = [
     ("write", "template", "{{ a|nothing }}", 'data-line="1" data-column="6" data-length="7"'),
     ("ask", "signature", "a -> b: flaot", 'data-line="1" data-column="9" data-length="5"'),
     ("ask", "demos", '[\n{"a" 1}]', 'data-line="2" data-column="6" data-length="1"'),
+    ("ask", "demos", '[{"question": "x", "answer": true}, 5]', 'data-path="[1]"'),
+    ("ask", "constraints", '{"why": 7}', 'data-path="[&quot;why&quot;]"'),
     ("again", "until", "score >> 1", 'data-line="1" data-column="8" data-length="1"'),
 ]
 

@@ -21,7 +21,7 @@ import { Bridge, changeBetween } from "./bridge";
 import { findKeys, finding } from "./find";
 import { formatted, problemIn } from "./json";
 import { HIDDEN, highlighting, look } from "./look";
-import { marked, toldIn } from "./problems";
+import { markedIn, toldIn } from "./problems";
 import * as signature from "./signature";
 import * as template from "./template";
 import { answerOf, signatureSource, templateSource, type Name, type Offers, type Words } from "./words";
@@ -160,7 +160,8 @@ export class CodeField {
     const { doc } = this.view.state;
     const wrong = this.readsJson() ? problemIn(doc.toString()) : null;
     const own: Diagnostic[] = wrong ? [{ ...visible(wrong, doc.length), severity: "error" }] : [];
-    const all = wrong ? own : toldIn(this.saying).map((told) => marked(doc, told));
+    const told = wrong ? [] : toldIn(this.saying).map((each) => markedIn(this.view.state, each));
+    const all = [...own, ...told].filter((each) => each !== null);
     this.own.textContent = wrong && !("checked" in this.host.dataset) ? inWords(this.view, wrong) : "";
     const shown = all.filter(({ from, to }) => from < to).sort((left, right) => left.from - right.from);
     this.view.dispatch(setDiagnostics(this.view.state, shown));

@@ -2,29 +2,46 @@
  * `data-problems` of its `<code-editor>`) may say where a problem is:
  *
  *   <p class="err" data-line="2" data-column="5" data-length="3">…</p>
+ *   <p class="err" data-path='[0, "question"]'>…</p>
  *
- * Lines and columns count from 1, columns and lengths in characters. Without a column it is the line. */
+ * Lines and columns count from 1, columns and lengths in characters. Without a column it is the line. A path
+ * leads to a value in JSON. */
 
 import type { Diagnostic } from "@codemirror/lint";
-import type { Text } from "@codemirror/state";
+import { ensureSyntaxTree } from "@codemirror/language";
+import type { EditorState, Text } from "@codemirror/state";
+import { placeAt, type Path } from "./jsonpath";
+
+/** Milliseconds for reading a long text up to its end. */
+const PARSING = 200;
 
 export interface Told {
   line: number;
   column: number | null;
   length: number;
+  path?: Path | undefined;
   severity: "error" | "warning";
   message: string;
 }
 
 export function toldIn(places: Element[]): Told[] {
-  const said = places.flatMap((place) => [...place.querySelectorAll<HTMLElement>("[data-line]")]);
+  const said = places.flatMap((place) => [...place.querySelectorAll<HTMLElement>("[data-line], [data-path]")]);
   return said.map((each) => ({
     line: Number(each.dataset.line) || 1,
     column: Number(each.dataset.column) || null,
     length: Number(each.dataset.length) || 1,
+    path: each.dataset.path ? (JSON.parse(each.dataset.path) as Path) : undefined,
     severity: each.classList.contains("hint") ? "warning" : "error",
     message: each.textContent?.trim() ?? "",
   }));
+}
+
+/** What is told, marked in the text of an editor; null when there is nothing to mark. */
+export function markedIn(state: EditorState, told: Told): Diagnostic | null {
+  if (!told.path) return marked(state.doc, told);
+  const tree = ensureSyntaxTree(state, state.doc.length, PARSING);
+  const place = tree && placeAt(state.doc.toString(), tree.topNode, told.path);
+  return place && { ...place, severity: told.severity, message: told.message };
 }
 
 /** In the text as it is by now: what is told may be of one that was longer. */
