@@ -177,13 +177,14 @@ def _checked(
     error = errors.get(name, "") or whole
     widget = next(each.widget for each in form_fields(model, values) if each.name == name)
     changed = Node(id=found.id, kind=found.kind, config=values, parent=found.parent)
-    feedback = _feedback(graph, changed, widget, str(text)) if part == "config" else {}
+    in_config = part == "config"
+    feedback = _feedback(graph, changed, widget, str(text)) if in_config else {}
     valid = not error
     return {
         **feedback,
         "error": feedback.get("error") or error,
-        "path": path_in(model, values, name) if widget == "json" and error else "",
-        "lacks": _lacking(found, changed, name) if part == "config" else "",
+        "path": _path(model, changed, values, name) if in_config and widget == "json" else "",
+        "lacks": _lacking(found, changed, name) if in_config else "",
         "valid": valid,
         "value": json.dumps(value) if valid and value is not UNSET else None,
     }
@@ -198,6 +199,16 @@ def _lacks(found: Node) -> dict[str, str]:
     return said
 
 
+def _path(model: type[BaseModel], node: Node, values: Mapping[str, Any], name: str) -> str:
+    """Where in a field's JSON the error is, or what does not fit the other fields."""
+    if path := path_in(model, values, name):
+        return path
+    kind = KINDS.get(node.kind)
+    places = (field.partition(".") for field, _ in (misfits(kind, node.config) if kind else ()))
+    within = next((rest for field, _, rest in places if field == name), "")
+    return json.dumps([within]) if within else ""
+
+
 def _lacking(before: Node, changed: Node, name: str) -> str:
     """What the changed field lacks, or what the others lack by its change."""
     now, then = _lacks(changed), _lacks(before)
@@ -209,7 +220,7 @@ def _lacking(before: Node, changed: Node, name: str) -> str:
 def _with_feedback(graph: Graph, found: Node, each: FormField) -> tuple[FormField, dict[str, Any]]:
     feedback = _feedback(graph, found, each.widget, each.text)
     if each.widget == "json" and each.error:
-        feedback = {"path": path_in(KINDS[found.kind].config, found.config, each.name)}
+        feedback = {"path": _path(KINDS[found.kind].config, found, found.config, each.name)}
     return each, {**feedback, "error": feedback.get("error") or each.error}
 
 

@@ -94,6 +94,7 @@ PLACES: list[tuple[str, str, str, str]] = [
     ("ask", "demos", '[\n{"a" 1}]', 'data-line="2" data-column="6" data-length="1"'),
     ("ask", "demos", '[{"question": "x", "answer": true}, 5]', 'data-path="[1]"'),
     ("ask", "constraints", '{"why": 7}', 'data-path="[&quot;why&quot;]"'),
+    ("ask", "constraints", '{"answer": {}, "gone": {"ge": 1}}', 'data-path="[&quot;gone&quot;]"'),
     ("again", "until", "score >> 1", 'data-line="1" data-column="8" data-length="1"'),
 ]
 

@@ -31,7 +31,7 @@ export function toldIn(places: Element[]): Told[] {
     column: Number(each.dataset.column) || null,
     length: Number(each.dataset.length) || 1,
     path: each.dataset.path ? (JSON.parse(each.dataset.path) as Path) : undefined,
-    severity: each.classList.contains("hint") ? "warning" : "error",
+    severity: each.matches(".hint, .lacks") ? "warning" : "error",
     message: each.textContent?.trim() ?? "",
   }));
 }
