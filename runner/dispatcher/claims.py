@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 
@@ -96,7 +97,10 @@ def wake_if_told(run_id: UUID, answers: Collection[str], stops: Collection[str])
 def renew(*, owner: str, runs: Iterable[UUID], until: datetime) -> None:
     """Hold on to these runs, as far as this runner still has them."""
     mine = Run.objects.filter(owner=owner, pk__in=list(runs), status__in=HELD)
-    mine.update(lease_until=until)
+    with transaction.atomic():
+        # PostgreSQL locks rows one by one, and the recorder has some of them in the order of their ids.
+        held = mine.order_by("pk").select_for_update(no_key=True).values_list("pk", flat=True)
+        Run.objects.filter(pk__in=list(held)).update(lease_until=until)
 
 
 def release(*, owner: str, runs: Iterable[UUID], now: datetime) -> None:

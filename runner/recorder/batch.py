@@ -167,12 +167,16 @@ def _write_events(part: Part, cursor: Cursor) -> bool:
 
 def _held(cursor: Cursor, parts: Sequence[Part]) -> list[Part]:
     """Bring the runs' own rows up to date, and leave out the parts of runs that are ours no more."""
-    rows: dict[Fence | Lease, list[Row]] = {}
-    for part in parts:
-        rows.setdefault(part.fence, []).append(_own_row(part))
     ours: set[str] = set()
-    for fence, runs in rows.items():
-        ours |= fence.pass_through(cursor, runs)
+    if cursor.in_lots:
+        rows: dict[Fence | Lease, list[Row]] = {}
+        for part in parts:
+            rows.setdefault(part.fence, []).append(_own_row(part))
+        for fence, runs in rows.items():
+            ours |= fence.pass_through(cursor, runs)
+    else:  # in the order in which `claims.renew` locks them: crosswise they would wait for each other
+        for part in sorted(parts, key=lambda part: part.journal.state.id):
+            ours |= part.fence.pass_through(cursor, [_own_row(part)])
     for part in parts:
         part.error = None if part.journal.state.id.hex in ours else LeaseLost()
     return [part for part in parts if part.error is None]

@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-import sqlite3
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 
 from runner.dispatcher.reading import Reader
 from runner.engine.errors import Failure
@@ -259,7 +258,7 @@ async def test_a_locked_database_does_not_fail_who_keeps_an_answer(
         def write(self, cursor: Any, rows: Any) -> None:
             self.tries += 1
             if self.tries == 1:
-                raise sqlite3.OperationalError("database is locked")
+                raise connection.Database.OperationalError("database is locked")
 
     locked = LockedOnce()
     monkeypatch.setattr(answers, "CACHED_ANSWERS", locked)
@@ -269,3 +268,28 @@ async def test_a_locked_database_does_not_fail_who_keeps_an_answer(
     await answers.DatabaseResponseCache(world.project.pk, thread).put(key, b"{}")
     await thread.aclose()
     assert locked.tries == 2
+
+
+async def test_a_server_locks_runs_in_the_order_in_which_their_leases_are_renewed(
+    world: World,
+) -> None:
+    class Server:
+        in_lots = False
+        asked: list[str] = []
+
+        def returned(self, sql: str, row: Any) -> list[Any]:
+            assert sql.endswith("FOR SHARE")
+            self.asked.append(row[0])
+            return [row[:1]]
+
+        def executemany(self, sql: str, rows: Any) -> None:
+            pass
+
+    states = [(await db(world.claimed))[1] for _ in range(8)]
+    async with recording(linger=60.0) as recorder:
+        journals = [recorder.open(state) for state in reversed(states)]
+        for journal in journals:
+            journal.append(started())
+        server: Any = Server()
+        batch._write(batch.filled([batch.cut(journal) for journal in journals]), server)
+    assert server.asked == sorted(state.id.hex for state in states)
