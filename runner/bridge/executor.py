@@ -182,9 +182,9 @@ def signature_spec(signature: Signature) -> SignatureSpec:
 
 
 def crossing(outcome: Outcome) -> dict[str, Any]:
-    """What it took to cross the bridge: `ms` is the time on the way, without the worker's own and
-    without `queued_ms`, the wait for a worker. Of the bytes, `shared_out` and `shared_in` went through
-    shared memory; `tables` crossed in Arrow."""
+    """What it took to cross the bridge: `ms` is the time on the way, without the worker's own
+    (`worked_ms`, with what it waited for the host) and without `queued_ms`, the wait for a worker. Of
+    the bytes, `shared_out` and `shared_in` went through shared memory; `tables` crossed in Arrow."""
     traffic = outcome.traffic
     return {
         "name": "bridge",
@@ -197,6 +197,7 @@ def crossing(outcome: Outcome) -> dict[str, Any]:
         "shared_in": traffic.shared_in,
         "tables": traffic.tables_out + traffic.tables_in,
         "ms": max(0.0, outcome.seconds - outcome.message.seconds) * 1e3,
+        "worked_ms": outcome.message.seconds * 1e3,
         "queued_ms": outcome.queued * 1e3,
     }
 

@@ -10,6 +10,9 @@ RETRIEVE = "retrieve"
 REWARD = "reward"
 """Answers `{inputs, outputs}` of one prediction with a number. Its name is no tool's: see TOOL_PREFIX."""
 
+UNSERIALISABLE = "$unserialisable"
+"""The one key of an object that stands for a value that is no JSON; its type is the value."""
+
 TOOL_PREFIX = "tool:"
 """Before the name of a tool that a model chose, so that none ever meets one of the host's own."""
 

@@ -129,13 +129,18 @@ class Wire:
     def parcels(self, kind: Kind, request: int, message: Message) -> list[Parcel]:
         """All that is to be sent for a message, in order. FrameTooLarge when the other side would refuse
         it."""
+        format_ = self.format
         try:
-            body = self.format.encode(message)
+            body = format_.encode(message)
         except HasTables:
             return self._with_tables(kind, request, message, records=False)
+        except OverflowError:
+            # A whole number of more than 64 bits, which JSON has, and everybody reads JSON.
+            format_ = formats.JSON
+            body = format_.encode(message)
         if FIXED + len(body) > self._limit and self.tables and kind in VALUES:
             return self._with_tables(kind, request, message, records=True)
-        return [self._parcel(self.format.code, kind, request, body)]
+        return [self._parcel(format_.code, kind, request, body)]
 
     def feed(self, data: bytes | memoryview, descriptors: Sequence[int] = ()) -> list[Received]:
         """The messages that are complete now, in order; ProtocolError when one is not valid."""

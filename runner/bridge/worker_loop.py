@@ -23,7 +23,7 @@ from typing import Any
 
 from runner.bridge import formats, shared, tables
 from runner.bridge.formats import ARROW
-from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, FrameTooLarge, Kind, ProtocolError
+from runner.bridge.frames import MAX_FRAME, PROTOCOL_VERSION, Kind, ProtocolError
 from runner.bridge.messages import (
     EMPTY,
     ErrorMessage,
@@ -318,8 +318,8 @@ class WorkerLoop:
         try:
             result = ResultMessage(value=value, seconds=time.perf_counter() - started)
             self.send(Kind.RESULT, step.number, result)
-        except (FrameTooLarge, TypeError, ValueError) as error:
-            # Too large, or not JSON: the step's own failure, and the connection is still whole.
+        except Exception as error:
+            # Too large, too deep or not JSON: the step's own failure, and the connection is still whole.
             self._fail(step, failure_of(error), 0, started)
 
     def _fail(self, step: Step, failure: Failure, cause: int, started: float) -> None:

@@ -12,6 +12,7 @@ import dspy
 import pydantic
 from pydantic_core import to_jsonable_python
 
+from runner.bridge.payloads import UNSERIALISABLE
 from runner.engine.errors import InvalidInput
 
 # What JSON can't say, so a module would get a string or a dict in its place.
@@ -19,6 +20,9 @@ _CONVERTED = (
     pydantic.BaseModel, datetime.date, decimal.Decimal, uuid.UUID,
     bytes, complex, set, frozenset, tuple,
 )  # fmt: skip
+_OFFERS = ("model_dump", "to_dict", "_asdict", "tolist", "isoformat")
+MOST_NUMBERS = 1_000_000
+"""Of an array that is written out; a larger one would be a list of as many objects."""
 
 
 def typed(name: str, value: Any, annotation: Any) -> Any:
@@ -83,7 +87,21 @@ def plain(value: Any) -> Any:
             return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [plain(item) for item in value]
-    return to_jsonable_python(value)
+    return to_jsonable_python(value, fallback=_as_it_offers)
+
+
+def _as_it_offers(value: Any) -> Any:
+    """What an object that is no JSON makes of itself, by the usual names; else what it is, for people, so
+    that one part of an answer that can't cross costs no step its others."""
+    size = getattr(value, "size", 0)
+    if not isinstance(size, int) or size <= MOST_NUMBERS:
+        for name in _OFFERS:
+            try:
+                return plain(getattr(value, name)())
+            except Exception:  # noqa: S112 (it has none, or it is not meant for this)
+                continue
+    kind = type(value)
+    return {UNSERIALISABLE: f"{kind.__module__}.{kind.__qualname__}"}
 
 
 def _fields(value: Any) -> dict[str, Any]:

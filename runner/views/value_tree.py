@@ -10,6 +10,8 @@ from typing import Any
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from runner.bridge.payloads import UNSERIALISABLE
+
 INLINE = 72
 OPEN = 2
 MOST = 500
@@ -82,6 +84,9 @@ class _Tree:
         if isinstance(value, list):
             inner = format_html_join(", ", "{}", ((self._leaf(each),) for each in value))
             return format_html("[{}]", inner)
+        if isinstance(value, dict) and value.keys() == {UNSERIALISABLE}:
+            kind = self._cut(str(value[UNSERIALISABLE]))
+            return format_html('<span class="chip">Not serialisable: {}</span>', kind)
         if isinstance(value, dict):
             pairs = ((name, self._leaf(each)) for name, each in value.items())
             return format_html("{{{}}}", format_html_join(", ", "<b>{}</b>: {}", pairs))
@@ -101,6 +106,8 @@ def is_passages(value: Sequence[Any]) -> bool:
 
 
 def _is_short(value: Any) -> bool:
+    if isinstance(value, dict) and value.keys() == {UNSERIALISABLE}:
+        return True
     # Bounded before it is written out: a long list is not short whatever is in it.
     if len(value) > 8:
         return False

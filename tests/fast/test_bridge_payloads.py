@@ -97,5 +97,6 @@ def test_crossing_counts_the_way_and_not_the_work() -> None:
         "shared_in": 30,
         "tables": 1,
         "ms": pytest.approx(2.5),
+        "worked_ms": pytest.approx(10.0),
         "queued_ms": pytest.approx(1.0),
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from runner.bridge.payloads import UNSERIALISABLE
 from runner.views.value_tree import DEEPEST, MOST, tree
 from runner.views.values import SHOWN, counted, shown
 
@@ -26,6 +27,13 @@ def text_of(html: str) -> str:
 )
 def test_what_is_short_stays_in_one_line(value: Any, drawn: str) -> None:
     assert text_of(tree(value, SHOWN)) == drawn
+
+
+def test_what_could_not_cross_is_a_chip_that_says_its_type() -> None:
+    html = tree({"reasoning": LONG, "model": {UNSERIALISABLE: "torch.<b>Tensor"}}, SHOWN)
+    assert '<span class="chip">Not serialisable: torch.&lt;b&gt;Tensor</span>' in html
+    assert UNSERIALISABLE not in html
+    assert "chip" not in tree({"both": {UNSERIALISABLE: "x", "more": LONG}}, SHOWN)
 
 
 @pytest.mark.parametrize("place", ["key", "text", "title"])

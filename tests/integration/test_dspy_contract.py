@@ -22,7 +22,7 @@ from dspy._vendor.lm15.types import PART_TYPES
 from runner.bridge import sandbox
 from runner.bridge.module_options import check_options
 from runner.bridge.nursery import environment
-from runner.bridge.payloads import FieldSpec, LMSettings, SignatureSpec
+from runner.bridge.payloads import UNSERIALISABLE, FieldSpec, LMSettings, SignatureSpec
 from runner.bridge.worker import start
 from runner.bridge.worker_adapters import adapter
 from runner.bridge.worker_interpreter import LimitedInterpreter, Watchdog
@@ -39,6 +39,7 @@ from runner.bridge.worker_requests import (
 )
 from runner.bridge.worker_retrieval import HostColBERTv2
 from runner.bridge.worker_signatures import build
+from runner.bridge.worker_values import plain
 from runner.engine.errors import Failure, InvalidConfig
 from runner.lm.types import LMRequest, LMResponse, Usage
 
@@ -494,3 +495,29 @@ def test_a_watchdog_counts_no_pauses() -> None:
     with dog, dog:
         assert bitten.wait(5)
     assert dog.has_bitten
+
+
+class _Offers:
+    """An object that is no JSON, and what it makes of itself."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        setattr(self, name, lambda: value)
+
+
+@pytest.mark.parametrize(
+    ("value", "crosses"),
+    [
+        (_Offers("to_dict", {"a": _Offers("tolist", [1, 2])}), {"a": [1, 2]}),
+        (_Offers("isoformat", "2026-11-28"), "2026-11-28"),
+        ({"a": 1, "lock": threading.Lock()}, {"a": 1, "lock": {UNSERIALISABLE: "_thread.lock"}}),
+        (type("Big", (), {"size": 1_000_001, "tolist": lambda self: [0]})(), None),
+        (
+            type("Bad", (), {"to_dict": lambda self: 1 / 0, "tolist": lambda self: [3]})(),
+            [3],
+        ),
+    ],
+)
+def test_what_is_no_json_crosses_as_it_offers_or_says_what_it_is(value: Any, crosses: Any) -> None:
+    found = plain(value)
+    assert found == crosses or (crosses is None and found[UNSERIALISABLE].endswith(".Big"))
+    json.dumps(found)

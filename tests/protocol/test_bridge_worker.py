@@ -76,6 +76,13 @@ def leave(step: Step, payload: dict[str, Any]) -> Any:
     raise SystemExit(3)
 
 
+def deep(levels: int) -> list[Any]:
+    outer: list[Any] = []
+    for _ in range(levels):
+        outer = [outer]
+    return outer
+
+
 WORKER = Worker(
     operations={
         "ask": ask,
@@ -90,6 +97,7 @@ WORKER = Worker(
         "tool": lambda step, payload: step.ask_tool("add", payload),
         "large": lambda step, payload: "x" * payload["size"],
         "not_json": lambda step, payload: object(),
+        "too_deep": lambda step, payload: deep(100_000),
     },
     versions={"dspy": "0"},
 )
@@ -124,6 +132,13 @@ def test_ready_says_what_the_worker_is() -> None:
 def test_echo_gives_the_payload_back(host: FakeHost) -> None:
     call(host, 1, "echo", text="ü", number=1)
     assert host.expect(Kind.RESULT).message.value == {"text": "ü", "number": 1}
+
+
+def test_whole_numbers_of_any_size_cross_in_whatever_format(host: FakeHost) -> None:
+    """MessagePack has none above 64 bits; a model may well answer one."""
+    for number in (2**63, 2**64, -(10**30)):
+        call(host, 1, "echo", number=number)
+        assert host.expect(Kind.RESULT).message.value == {"number": number}
 
 
 def test_chunks_come_in_order_before_the_result(host: FakeHost) -> None:
@@ -251,7 +266,7 @@ def test_other_exception_is_internal_with_its_traceback(host: FakeHost) -> None:
     assert "in crash" in found.traceback
 
 
-@pytest.mark.parametrize("operation", ["leave", "not_json", "unheard_of"])
+@pytest.mark.parametrize("operation", ["leave", "not_json", "too_deep", "unheard_of"])
 def test_worker_survives_its_operations(host: FakeHost, operation: str) -> None:
     call(host, 1, operation)
     failure(host, 1)

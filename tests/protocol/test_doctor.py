@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import sqlite3
 import sys
 import threading
@@ -28,6 +29,7 @@ from runner.lm.checkup import local_model
 from runner.models import RunnerSettings
 from runner.services.doctor import examine, is_broken, places
 from runner.services.doctor.database import database
+from runner.services.doctor.hardware import hardware
 from runner.services.doctor.installation import code_sandbox, python, retention, stored_keys
 from tests.people import credential_of, people
 from tests.run_rows import ended
@@ -192,6 +194,39 @@ def test_scripts_that_are_not_built_or_older_than_their_sources(tmp_path: Path) 
 def test_an_old_python() -> None:
     assert_is(only(python()), State.OK)
     assert_is(only(python((3, 11, 9))), State.BROKEN, "3.12 or newer")
+
+
+def machine(root: Path, free_kb: int, **cgroup: str) -> Path:
+    """As much of a Linux machine as says what it has."""
+    for folder in ("proc", "sys/fs/cgroup", "dev"):
+        (root / folder).mkdir(parents=True)
+    (root / "proc/meminfo").write_text(f"MemTotal: 9999999 kB\nMemAvailable: {free_kb} kB\n")
+    for name, text in cgroup.items():
+        (root / "sys/fs/cgroup" / name.replace("_", ".")).write_text(f"{text}\n")
+    return root
+
+
+def test_the_machine_s_cores_and_memory_and_what_its_container_leaves(tmp_path: Path) -> None:
+    cpu = ("CPUExecutionProvider",), False
+    whole = machine(tmp_path / "a", 8_000_000)
+    assert_is(only(hardware(whole, lambda: cpu)), State.OK, "8.2 GB", "no accelerator")
+    small = {"cpu_max": "50000 100000", "memory_max": "900000000", "memory_current": "100000000"}
+    found = only(hardware(machine(tmp_path / "b", 8_000_000, **small), lambda: cpu))
+    assert_is(found, State.DEGRADED, "0.5 cores", "0.8 GB", "fewer workers")
+
+
+def test_accelerators_are_those_that_the_builds_can_use(tmp_path: Path) -> None:
+    root = machine(tmp_path / "a", 8_000_000)
+    providers = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    assert_is(only(hardware(root, lambda: (providers, True))), State.OK, "CUDAEx", "llama.cpp's")
+    (root / "dev/nvidiactl").touch()
+    found = only(hardware(root, lambda: (("CPUExecutionProvider",), False)))
+    assert_is(found, State.OK, "CUDA is there, but", "on the processor")
+
+
+def test_this_machine_says_what_it_has() -> None:
+    """With the builds that are really installed, asked in a process of their own."""
+    assert re.search(r"^\d[\d.]* cores?; [\d.]+ GB of memory free; ", only(hardware()).says)
 
 
 @pytest.mark.django_db(transaction=True)

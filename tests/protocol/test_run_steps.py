@@ -63,7 +63,8 @@ def test_a_step_says_how_it_crossed_to_its_worker(world: World) -> None:
         shared_in=0,
         tables=1,
         ms=12.34,
-        queued_ms=0.001,
+        queued_ms=12.34,
+        worked_ms=2_468.0,
     )
     an_event(run, 400, EventType.STEP_SUCCEEDED, "s0", outputs={"y": "The answer"}, seconds=1.0)
     text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
@@ -73,6 +74,11 @@ def test_a_step_says_how_it_crossed_to_its_worker(world: World) -> None:
         "2.1\xa0MB",
         "900\xa0bytes",
         "12.3 ms",
+        "2.5 s",
+        # The step's time: queue, bridge and worker, in hundredths of it.
+        'data-part="queue" x="0.00" y="0" width="0.50"',
+        'data-part="bridge" x="0.50" y="0" width="0.50"',
+        'data-part="worker" x="0.99" y="0" width="99.01"',
         "2.1\xa0MB through shared memory · 1 table in Arrow",
     ):
         assert said in text

@@ -17,6 +17,7 @@ from runner.engine.findings import Finding, State, broken
 from runner.live.checkup import channel_layer
 from runner.lm.checkup import local_model
 from runner.services.doctor.database import database
+from runner.services.doctor.hardware import hardware
 from runner.services.doctor.installation import code_sandbox, python, retention, stored_keys
 from runner.services.doctor.places import disks, pages
 
@@ -29,6 +30,7 @@ type Check = Callable[[], list[Finding]]
 
 PARTS: Mapping[str, Check] = {
     "Python": python,
+    "Hardware": hardware,
     "Database": database,
     "DSPy": lambda: workers(settings.POOLS),
     "Isolation": isolation,
