@@ -97,11 +97,15 @@ class Workforce:
             worker.kill(worker.retiring, worker.retires_as)
 
     def has_served(self, worker: WorkerProxy) -> bool:
-        """Whether a worker whose step is over is to be given up; then it was."""
-        most = self.settings.recycling.calls
-        if not worker.retiring and not (most and worker.figures.calls >= most):
-            return False
-        self.retire(worker, f"it did {worker.figures.calls:,} calls")
+        """Whether a worker of which a step is over is to be given up; then it was. Asked here as well as
+        when it rests, since in a pool with much to do it never does."""
+        if not worker.retiring:
+            now = asyncio.get_running_loop().time()
+            why = self._why_recycled(worker, now, idle=0.0)
+            if not why:
+                return False
+            worker.retire(why)
+        self.retire(worker, worker.retiring)
         return True
 
     def beat(self) -> None:
@@ -140,15 +144,18 @@ class Workforce:
         elif worker.retiring:
             self.retire(worker, worker.retiring)  # it was starting when it was told
         elif worker.is_free:
-            why = why_recycled(
-                self.settings.recycling,
-                calls=worker.figures.calls,
-                age=now - worker.figures.started,
-                idle=0.0 if worker.at_work else now - worker.figures.used,
-                memory=worker.memory,
-            )
-            if why:
+            idle = 0.0 if worker.at_work else now - worker.figures.used
+            if why := self._why_recycled(worker, now, idle=idle):
                 self.retire(worker, why)
+
+    def _why_recycled(self, worker: WorkerProxy, now: float, *, idle: float) -> str:
+        return why_recycled(
+            self.settings.recycling,
+            calls=worker.figures.calls,
+            age=now - worker.figures.started,
+            idle=idle,
+            memory=worker.memory,
+        )
 
     def _is_stuck_too_long(self, worker: WorkerProxy, now: float) -> bool:
         """Whether those beside a step that does not stop had their time. Those that may not be done anew

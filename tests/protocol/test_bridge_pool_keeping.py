@@ -178,6 +178,23 @@ async def test_resting_worker_is_recycled_when_it_is_looked_at(
     assert why in bench.pool.stats()["ends"][0]["why"]
 
 
+async def test_worker_that_never_rests_is_recycled_between_two_steps(make: MakeBench) -> None:
+    """In a pool with much to do each worker has its next step at once: nobody sees it resting."""
+    bench = make(reuse=True, size=1, reconcile=0.01, recycling=Recycling(memory=500))
+    first = bench.call("one")
+    worker = await bench.worker()
+    number = await begun(worker)
+    second = bench.call("two")
+    bench.nursery.memory[worker.pid] = 501
+    await until(lambda: bench.pool.stats()["workers"][0]["memory"] == 501)
+    assert bench.nursery.killed == []
+    await worker.send(Kind.RESULT, number, ResultMessage(value=1))
+    other = await bench.worker()
+    assert (await served(second, other)).worker.pid == other.pid
+    assert (await first).worker.pid == worker.pid
+    assert bench.pool.stats()["ends"][0]["why"] == "it took 0 MB"
+
+
 async def test_time_in_the_queue_is_taken_from_the_time_to_work(make: MakeBench) -> None:
     bench = make(size=1, cancel_grace=0.01, reuse=True)
     bench.call("one")
