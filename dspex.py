@@ -39,8 +39,11 @@ from pipelines.graph.signature import Field, Signature, SignatureError
 from pipelines.graph.validate import Problem
 from runner.engine.errors import Failure, InvalidInput, RunnerError
 from runner.engine.events import Chunk, Event, EventType, RunStatus, StepStatus
+from runner.engine.partial import PartialRun
 from runner.engine.results import RunResult, StepResult
 from runner.engine.router import RouterSettings
+from runner.engine.step_store import MemoryStepStore
+from runner.engine.typed_outputs import checked_pins
 from runner.engine.waits import Answer, RunControl
 from runner.host import Host, HostSettings, InvalidPipeline, RunFailed, checked
 from runner.lm.types import LMProfile
@@ -209,27 +212,50 @@ def run_pipeline(
     *,
     timeout: float | None = None,
     answers: Mapping[str, Answer] | None = None,
+    to: str | None = None,
+    pinned: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> RunResult:
     """Run to the end. `timeout` is in seconds, for the whole run; `answers`, by step path, are for steps
-    that ask a person.
+    that ask a person. With `to`, only what that step needs is run, and the outputs are its own; `pinned`
+    gives outputs of steps, by port, that stand for what they would give: neither they nor what only
+    feeds them is run.
 
     Raises InvalidPipeline and InvalidInput before anything runs, RunFailed (with `result`) after; also
     when a step waits for an answer that is not there.
     """
-    control = RunControl(answers)
+    control, part = RunControl(answers), _part(pipeline, to, pinned)
     return checked(
-        _runtime.call(lambda host: host.run(pipeline, inputs, timeout=timeout, control=control))
+        _runtime.call(
+            lambda host: host.run(pipeline, inputs, timeout=timeout, control=control, **part)
+        )
     )
 
 
 def stream(
-    pipeline: Graph, inputs: Mapping[str, Any], *, timeout: float | None = None
+    pipeline: Graph,
+    inputs: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+    to: str | None = None,
+    pinned: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Iterator[Event | Chunk]:
-    """Run and give every event and chunk as it happens; the last one is `run_finished`.
+    """Run and give every event and chunk as it happens; the last one is `run_finished`. `to` and `pinned`
+    as for `run_pipeline`.
 
     Closing the iterator cancels the run. Raises as `run_pipeline` does before the first item.
     """
-    return _runtime.stream(pipeline, inputs, timeout)
+    return _runtime.stream(pipeline, inputs, timeout, _part(pipeline, to, pinned))
+
+
+def _part(
+    graph: Graph, to: str | None, pinned: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """What the host has to know to run a part; nothing for a run of everything."""
+    if to is None and not pinned:
+        return {}
+    pins = checked_pins(graph, pinned or {})
+    wish = PartialRun(mode="all" if to is None else "to", node=to or "", pins=pins)
+    return {"partial": wish, "steps": MemoryStepStore()}
 
 
 def predict(
@@ -308,14 +334,18 @@ class _Runtime:
             raise
 
     def stream(
-        self, graph: Graph, inputs: Mapping[str, Any], timeout: float | None
+        self,
+        graph: Graph,
+        inputs: Mapping[str, Any],
+        timeout: float | None,
+        part: Mapping[str, Any],
     ) -> Iterator[Event | Chunk]:
         heard: queue.SimpleQueue[Event | Chunk | None] = queue.SimpleQueue()
 
         async def run(host: Host) -> RunResult:
             try:
                 return await host.run(
-                    graph, inputs, timeout=timeout, on_event=heard.put, on_chunk=heard.put
+                    graph, inputs, timeout=timeout, on_event=heard.put, on_chunk=heard.put, **part
                 )
             finally:
                 heard.put(None)

@@ -14,7 +14,7 @@ from runner.engine.errors import InvalidInput
 from runner.engine.plan import Plan, PlannedStep, plan
 from runner.engine.step_store import StepStore
 
-type Mode = Literal["from", "to", "only"]
+type Mode = Literal["from", "to", "only", "all"]
 
 GIVEN = "<given>"
 """Stands for the input node of a run of one step: no node can have this id."""
@@ -23,14 +23,15 @@ GIVEN = "<given>"
 class PartialRun(
     msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 ):
-    """What of a pipeline is to be run: `from` a node on, `to` it, or it `only`.
+    """What of a pipeline is to be run: `from` a node on, `to` it, or it `only`; or `all` of it, which has
+    no node and is for pins.
 
     Steps that need not run anew take what was recorded: in the run `base`, or the newest of the
     pipeline. `pins` gives outputs by node, which stand for those that it would give.
     """
 
     mode: Mode
-    node: Annotated[str, msgspec.Meta(min_length=1, max_length=63)]
+    node: Annotated[str, msgspec.Meta(max_length=63)] = ""
     base: Annotated[str, msgspec.Meta(max_length=36)] = ""
     pins: dict[str, dict[str, Any]] = {}
 
@@ -50,7 +51,11 @@ class Taking:
 
 
 def check_partial(graph: Graph, wish: PartialRun) -> None:
-    """Raise InvalidInput unless the graph has this step at its top level."""
+    """Raise InvalidInput unless the graph has this step at its top level, where one is asked for."""
+    if wish.mode == "all":
+        if wish.node:
+            raise InvalidInput(f"All is run, so there is no node to name ('{wish.node}').")
+        return
     node = graph.nodes.get(wish.node)
     if node is None:
         raise InvalidInput(f"The pipeline has no node '{wish.node}'. Choose one that it has.")
@@ -66,7 +71,9 @@ def check_partial(graph: Graph, wish: PartialRun) -> None:
 def taking(graph: Graph, wish: PartialRun, store: StepStore) -> Taking:
     """What a run of this part may take."""
     anew = {wish.node} if wish.mode != "to" else set[str]()
-    if wish.mode == "from":
+    if wish.mode == "all":
+        anew = set(graph.nodes)
+    elif wish.mode == "from":
         anew |= _reached(wish.node, _after(graph))
     pins = {node: outputs for node, outputs in wish.pins.items() if node in graph.nodes}
     if wish.mode != "to":
@@ -79,10 +86,14 @@ def concerned(graph: Graph, wish: PartialRun) -> frozenset[str]:
     if wish.mode == "only":
         return _with_bodies(graph, {wish.node})
     targets = {wish.node}
-    if wish.mode == "from":
+    if wish.mode == "all":
+        feeding = {edge.source for edge in graph.edges}
+        targets = {node.id for node in graph.children(None) if node.id not in feeding}
+    elif wish.mode == "from":
         ends = [node.id for node in graph.children(None) if node.kind == "output"]
         targets |= _reached(wish.node, _after(graph)) | set(ends)
-    before = _before(graph, without=wish.pins.keys() - targets)
+    kept = targets if wish.mode != "all" else set[str]()
+    before = _before(graph, without=wish.pins.keys() - kept)
     needed = targets.union(*(_reached(target, before) for target in targets))
     given = {node.id for node in graph.children(None) if node.kind == "input"}
     return _with_bodies(graph, needed | given)
@@ -102,6 +113,8 @@ def partial_plan(graph: Graph, wish: PartialRun, inputs: Collection[str]) -> Pla
     planned = plan(left)
     if wish.mode == "from":
         return planned
+    if wish.mode == "all":
+        return replace(planned, given=_used(planned))
     if wish.mode == "to":
         return replace(planned, given=_used(planned), result_of=wish.node)
     return _alone(planned.steps[wish.node], inputs)

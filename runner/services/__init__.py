@@ -26,7 +26,6 @@ from runner.services.sign_in import redeem_sign_in, sign_in_token
 from runner.services.sizes import measure
 from runner.services.stops import step_stopped, stop_step
 from runner.services.tools import allow_tool
-from runner.services.typed_outputs import check_outputs, outputs_to_type
 
 __all__ = [
     "allow_tool",
@@ -34,7 +33,6 @@ __all__ = [
     "budgets_of",
     "callable_profile",
     "cancel_run",
-    "check_outputs",
     "clear_response_cache",
     "decide_step",
     "decided_ports",
@@ -44,7 +42,6 @@ __all__ = [
     "measure",
     "note_modules",
     "order_pool",
-    "outputs_to_type",
     "pin_backend",
     "pin_output",
     "pins_of",

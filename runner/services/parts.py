@@ -67,7 +67,8 @@ def read_partial(raw: Mapping[str, Any]) -> PartialRun:
     except (msgspec.ValidationError, ValueError) as error:
         raise InvalidInput(
             f"What is to be run was not understood: {error}. It is {{mode, node}}, where mode is from, "
-            "to or only, and as you like base (the id of a run) and pins (outputs by node)."
+            "to or only (or all, without a node), and as you like base (the id of a run) and pins (outputs "
+            "by node)."
         ) from None
     return wish
 

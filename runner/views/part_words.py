@@ -10,7 +10,7 @@ from runner.engine.step_store import PINNED
 from runner.models import Run, Step
 from runner.views import figures
 
-_WORDS = {"from": "From", "to": "To", "only": "Only"}
+_WORDS = {"from": "From", "to": "To", "only": "Only", "all": "With pinned outputs"}
 
 
 def part_words(run: Run) -> dict[str, str] | None:
@@ -22,7 +22,7 @@ def part_words(run: Run) -> dict[str, str] | None:
 def nodes_in(run: Run) -> frozenset[str] | None:
     """The nodes that took part; None: all."""
     part = run.whole_part
-    if part is None or part.node not in run.version.graph.nodes:
+    if part is None or (part.node and part.node not in run.version.graph.nodes):
         return None
     return concerned(run.version.graph, part)
 
@@ -30,7 +30,7 @@ def nodes_in(run: Run) -> frozenset[str] | None:
 def result_ports(run: Run) -> tuple[Port, ...] | None:
     """The ports whose values are the run's outputs, where those are a step's."""
     part = run.part
-    if part is None or part.mode == "from":
+    if part is None or part.mode in ("from", "all"):
         return None
     graph = run.version.graph
     try:

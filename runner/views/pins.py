@@ -16,11 +16,12 @@ from pipelines.models.errors import PipelinesError
 from pipelines.permissions import Action, get_or_404
 from pipelines.views.canvas_graph import title_of
 from pipelines.views.requests import person
+from runner.engine.errors import RunnerError
 from runner.engine.events import EventType, StepStatus
+from runner.engine.typed_outputs import TypedOutput, check_outputs, outputs_to_type
 from runner.models import Event, Run, Step
 from runner.recorder import outputs_of
-from runner.services import check_outputs, outputs_to_type, pin_output, pins_of, unpin_output
-from runner.services.typed_outputs import TypedOutput
+from runner.services import pin_output, pins_of, unpin_output
 from runner.views.panel import messages_of, value_of
 from runner.views.steps import preview
 
@@ -86,7 +87,7 @@ def edit_pin(request: HttpRequest, pk: UUID, node_id: str) -> HttpResponse:
             if not wrong:
                 pin_output(pipeline=pipeline, user=user, node=node_id, outputs=values)
                 return _done()
-    except PipelinesError as error:
+    except (PipelinesError, RunnerError) as error:
         wrong = {"": str(error)}
     context = {
         "pipeline": pipeline,

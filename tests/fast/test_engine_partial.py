@@ -150,6 +150,23 @@ async def test_a_pinned_output_stands_for_the_nodes_own() -> None:
     assert bench.ran[0] == "s0" and "s1" in bench.ran  # who asks for it wants it to run
 
 
+async def test_all_runs_every_step_but_the_pinned_and_what_only_feeds_them() -> None:
+    bench = Bench()
+    aside = [node("aside")]
+    graph = Graph.of(
+        [*chain(3).nodes.values(), *aside], [*chain(3).edges, *edges("s0.y -> aside.x")]
+    )
+    await bench.run(graph)
+    result = await bench.run(graph, {}, mode="all", pins={"s0": {"y": "p"}, "s1": {"y": "pinned"}})
+    assert bench.ran == ["aside", "s2"]  # nothing that was recorded is taken, no input is asked for
+    assert origins(result) == {"s0": "pinned", "s1": "pinned"}
+    assert result["y"] == "pinned+"
+    alone = await bench.run(chain(3), {}, mode="all", pins={"s1": {"y": "pinned"}})
+    assert (bench.ran, set(alone.steps)) == (["s2"], {"s1", "s2"})
+    with pytest.raises(InvalidInput, match="no node to name"):
+        check_partial(graph, PartialRun(mode="all", node="s1"))
+
+
 async def test_a_failed_step_is_never_taken() -> None:
     def fails(call: Call) -> dict[str, Any]:
         raise RuntimeError("broken")

@@ -13,10 +13,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pipelines.examples import EXAMPLES, example
 from pipelines.graph import codec
 from pipelines.graph.graph import Graph, GraphError
+from pipelines.graph.ports import node_ports
+from pipelines.models.errors import PipelinesError
 from runner.engine.errors import Failure, RunnerError
 from runner.engine.events import Chunk, Event, EventType, RunStatus
+from runner.engine.partial import Mode, PartialRun, check_partial
 from runner.engine.results import RunResult
+from runner.engine.step_store import PINNED, MemoryStepStore
+from runner.engine.typed_outputs import checked_pins
 from runner.host import Host, HostSettings
+from runner.management import stored_runs
+from runner.models import Run
+from runner.services import start_run
 
 MARKS = {
     EventType.STEP_SUCCEEDED: "✓",
@@ -27,48 +35,113 @@ MARKS = {
 
 
 class Command(BaseCommand):
-    help = "Run a pipeline: an example by name, or a pipeline file. Shows steps and tokens live."
+    help = (
+        "Run a pipeline, or a part of it: an example, a pipeline file, or one of the database by name or "
+        "id. Shows steps and tokens live."
+    )
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("pipeline", help=f"A file, or one of: {', '.join(EXAMPLES)}")
+        parser.add_argument(
+            "pipeline",
+            help="A file, a pipeline's name or id in the database, or one of: "
+            + ", ".join(EXAMPLES),
+        )
         parser.add_argument(
             "--input",
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="An input; repeat it for more. JSON where the input is no text.",
+            help="An input; repeat it for more. JSON where the input is no text. With --only, the step's.",
         )
+        part = parser.add_mutually_exclusive_group()
+        for mode, what in (
+            ("from", "Run this step and what follows; the others take what was recorded."),
+            ("to", "Run what this step needs and has not been recorded; give what it gives."),
+            ("only", "Run this step alone, with what it was given last."),
+        ):
+            part.add_argument(f"--{mode}", dest=f"part_{mode}", metavar="NODE", help=what)
+        parser.add_argument(
+            "--pin",
+            action="append",
+            default=[],
+            metavar="NODE=JSON",
+            help="What a node gives, by output, in place of running it; repeat it for more.",
+        )
+        parser.add_argument("--user", default="", help="Who runs a pipeline of the database.")
         parser.add_argument("--timeout", type=float, help="Seconds for the whole run.")
         parser.add_argument("--json", action="store_true", help="Print the result as JSON only.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        name, quiet = options["pipeline"], options["json"]
         try:
-            graph = _graph(options["pipeline"])
-            inputs = _inputs(graph, options["input"])
-            result = asyncio.run(self._run(graph, inputs, options["timeout"], options["json"]))
-        except (GraphError, RunnerError) as error:
+            if name in EXAMPLES or Path(name).is_file():
+                graph = _graph(name)
+                part = _part(graph, options)
+                inputs = _inputs(graph, options["input"], part)
+                result = asyncio.run(self._run(graph, inputs, options["timeout"], quiet, part))
+                status, told = result.status, _as_json(result)
+            else:
+                run = self._stored(name, options)
+                status, told = RunStatus(run.status), stored_runs.as_json(run)
+        except (GraphError, RunnerError, PipelinesError) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Cancelled.", returncode=130) from None
         except BrokenPipeError:  # who reads has enough, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
-        if options["json"]:
-            self.stdout.write(json.dumps(_as_json(result), ensure_ascii=False))
-        if result.status is not RunStatus.SUCCEEDED:
+        if quiet:
+            self.stdout.write(json.dumps(told, ensure_ascii=False))
+        if status is not RunStatus.SUCCEEDED:
             sys.exit(1)
 
     async def _run(
-        self, graph: Graph, inputs: dict[str, Any], timeout: float | None, quiet: bool
+        self,
+        graph: Graph,
+        inputs: dict[str, Any],
+        timeout: float | None,
+        quiet: bool,
+        part: PartialRun | None,
     ) -> RunResult:
         screen = Screen(self.stdout)
+        told: dict[str, Any] = {} if quiet else {"on_event": screen.event, "on_chunk": screen.chunk}
+        steps = MemoryStepStore() if part else None  # nothing is recorded of a file
         async with Host(HostSettings(pools=settings.POOLS)) as host:
-            if quiet:
-                return await host.run(graph, inputs, timeout=timeout)
-            return await host.run(
-                graph, inputs, timeout=timeout, on_event=screen.event, on_chunk=screen.chunk
+            return await host.run(graph, inputs, timeout=timeout, partial=part, steps=steps, **told)
+
+    def _stored(self, name: str, options: dict[str, Any]) -> Run:
+        """A pipeline of the database, as its draft is now: its run is recorded."""
+        user = stored_runs.runs_as(options["user"])
+        pipeline = stored_runs.stored_pipeline(name, user)
+        if pipeline is None:
+            raise CommandError(
+                f"There is no pipeline '{name}': it is neither a file, nor in the database for "
+                f"{user.get_username()}, nor one of {', '.join(EXAMPLES)}."
             )
+        graph = pipeline.draft.graph
+        part = _part(graph, options)
+        given = _inputs(graph, options["input"], part)
+        alone = part is not None and part.mode == "only"
+        run = start_run(
+            user=user,
+            pipeline=pipeline,
+            inputs={} if alone else given,
+            edited=given if alone else None,
+            part=part,
+            timeout=options["timeout"],
+        )
+        screen = Screen(self.stdout)
+        quiet = options["json"]
+        run = stored_runs.follow(
+            run,
+            user,
+            (lambda event: None) if quiet else screen.event,
+            (lambda chunk: None) if quiet else screen.chunk,
+        )
+        if run.status in ("waiting", "suspended") and not quiet:
+            self.stdout.write(f"The run is {run.status}. Look at it on its page: /runs/{run.pk}/")
+        return run
 
 
 class Screen:
@@ -124,6 +197,9 @@ class Screen:
         data = event.data
         usage = data.get("usage")
         tokens = f" · {_tokens(usage)}" if usage else ""
+        if origin := data.get("taken_from"):
+            source = "pinned" if origin == PINNED else f"taken from run {origin}"
+            return f"{mark} {event.step} {source}"
         why = f"\n  {_why(data['failure'])}" if "failure" in data else ""
         return f"{mark} {event.step} {data['seconds']:.2f} s{tokens}{why}"
 
@@ -148,24 +224,49 @@ def _why(failure: Failure) -> str:
 
 
 def _tokens(usage: dict[str, Any]) -> str:
-    return f"{usage['input_tokens']} + {usage['output_tokens']} tokens"
+    return f"{usage.get('input_tokens', 0)} + {usage.get('output_tokens', 0)} tokens"
 
 
 def _graph(name: str) -> Graph:
     if name in EXAMPLES:
         return example(name)
-    path = Path(name)
-    if not path.is_file():
-        raise CommandError(
-            f"There is no pipeline '{name}': it is neither a file nor one of {', '.join(EXAMPLES)}."
-        )
-    return codec.load(path.read_bytes())
+    return codec.load(Path(name).read_bytes())
 
 
-def _inputs(graph: Graph, pairs: list[str]) -> dict[str, Any]:
+def _part(graph: Graph, options: dict[str, Any]) -> PartialRun | None:
+    """What of the pipeline is asked for; None: all of it, with nothing pinned."""
+    modes: tuple[Mode, ...] = ("from", "to", "only")
+    mode = next((mode for mode in modes if options[f"part_{mode}"]), None)
+    pins = checked_pins(graph, dict(map(_pin, options["pin"])))
+    if mode is None:
+        return PartialRun(mode="all", pins=pins) if pins else None
+    wish = PartialRun(mode=mode, node=options[f"part_{mode}"], pins=pins)
+    check_partial(graph, wish)
+    return wish
+
+
+def _pin(text: str) -> tuple[str, Any]:
+    node, sign, value = text.partition("=")
+    if not sign:
+        raise CommandError(f"--pin {text!r} is not NODE=JSON.")
+    try:
+        outputs = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise CommandError(f"--pin {node}: this is not JSON: {error}.") from None
+    if not isinstance(outputs, dict):
+        raise CommandError(f'--pin {node} takes its outputs by name, as {{"answer": "…"}}.')
+    return node, outputs
+
+
+def _inputs(graph: Graph, pairs: list[str], part: PartialRun | None) -> dict[str, Any]:
     """Values by name; those of inputs that are no text are read as JSON where they are JSON."""
-    asked = next((node for node in graph.children(None) if node.kind == "input"), None)
-    types = {field["name"]: field.get("type") for field in asked.config["fields"]} if asked else {}
+    if part is not None and part.mode == "only":
+        ports = node_ports(graph, graph.node(part.node)).inputs
+        types = {port.name: port.type for port in ports}
+    else:
+        asked = next((node for node in graph.children(None) if node.kind == "input"), None)
+        fields = asked.config["fields"] if asked else []
+        types = {field["name"]: field.get("type") for field in fields}
     values: dict[str, Any] = {}
     for pair in pairs:
         name, sign, text = pair.partition("=")

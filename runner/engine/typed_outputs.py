@@ -10,7 +10,7 @@ from pipelines.graph import signature as signatures
 from pipelines.graph.graph import Graph, GraphError, Node, Port
 from pipelines.graph.kinds import KINDS
 from pipelines.graph.ports import known_type, node_ports
-from pipelines.models.errors import InvalidInput
+from runner.engine.errors import InvalidInput
 
 WAYS = frozenset({"approve", "condition", "switch"})
 """Kinds that give some of their outputs only."""
@@ -63,6 +63,21 @@ def check_outputs(
     if not outputs and not wrong:
         wrong[""] = f"Give '{node_id}' one output at least: {', '.join(asked) or 'it has none'}."
     return values, wrong
+
+
+def checked_pins(graph: Graph, pins: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Outputs by node, checked. Raises InvalidInput that says all that is wrong."""
+    problems: list[str] = []
+    found: dict[str, dict[str, Any]] = {}
+    for node_id, outputs in pins.items():
+        if not isinstance(outputs, Mapping):
+            problems.append(f"What is pinned to '{node_id}' is no mapping of outputs to values.")
+            continue
+        found[node_id], wrong = check_outputs(graph, node_id, outputs)
+        problems += [f"'{node_id}' is pinned wrongly: {said}" for said in wrong.values()]
+    if problems:
+        raise InvalidInput(" ".join(problems))
+    return found
 
 
 def _field(node: Node, port: Port) -> signatures.Field:
