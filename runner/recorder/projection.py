@@ -95,9 +95,12 @@ class Projection:
             step.last_seq = event.seq
             if (take := _TAKE.get(event.type)) is not None:
                 take(step, event.data, moment(event.at))
-                self._touched[event.step] = step
             elif event.type is EventType.LM_CALL:
                 self.tally.add(event.data["usage"])
+            if (
+                take is not None or step.kind
+            ):  # of one that has ended nothing is known here any more
+                self._touched[event.step] = step
 
     @property
     def is_final(self) -> bool:
