@@ -7,7 +7,7 @@ from django.db import models
 
 
 class JSONColumn(models.JSONField):
-    """A value as JSON. PostgreSQL's own type for that refuses what models may well answer (`\\u0000`), and
+    """A value as JSON. PostgreSQL's own type for that refuses what people may well send (`\\u0000`), and
     forgets the order of names; nothing here is searched by its parts, so it would gain nothing."""
 
     def get_internal_type(self) -> str:

@@ -188,19 +188,20 @@ def _not_reached(run: Run, node: Outlined, path: str) -> dict[str, Any]:
 
 
 def _attempts(found: Step, calls: list[CallFigures]) -> list[dict[str, Any]]:
-    return [
-        _attempt(attempt, calls) for attempt in found.attempts.order_by("epoch", "number")[:EVENTS]
-    ]
+    rows = found.attempts.order_by("epoch", "number")[:EVENTS]
+    return [_attempt(row, calls, cut_off=row.epoch < found.run.epoch) for row in rows]
 
 
-def _attempt(attempt: Attempt, calls: list[CallFigures]) -> dict[str, Any]:
+def _attempt(attempt: Attempt, calls: list[CallFigures], *, cut_off: bool) -> dict[str, Any]:
+    """`cut_off`: its runner has the run no more, so that it does not go on, whatever its row says."""
+    lost = cut_off and attempt.status == StepStatus.RUNNING
     own = [c for c in calls if (c.epoch, c.attempt) == (attempt.epoch, attempt.number)]
     count = sum(call.tokens for call in own)
     return {
         "number": attempt.number,
         "backend": attempt.backend,
-        "glyph": figures.GLYPHS[attempt.status],
-        "word": figures.WORDS[attempt.status],
+        "glyph": "cancelled" if lost else figures.GLYPHS[attempt.status],
+        "word": "Cut off when its runner ended" if lost else figures.WORDS[attempt.status],
         "message": attempt.failure_message,
         "tokens": figures.tokens(count) if count else "",
         "seconds": figures.seconds(figures.between(attempt.started_at, attempt.finished_at)),

@@ -119,6 +119,18 @@ def test_an_older_call_without_those_figures_is_still_shown(world: World) -> Non
     assert "fine" in text and 'class="notes"' not in text
 
 
+def test_an_attempt_whose_runner_died_does_not_run_for_ever(world: World) -> None:
+    run = ended(world, epoch=2)
+    a_step(run, first_seq=1, last_seq=1)
+    now = timezone.now()
+    for epoch, status in ((1, StepStatus.RUNNING), (2, StepStatus.SUCCEEDED)):
+        Attempt.objects.create(
+            run=run, step="s0", epoch=epoch, number=1, status=status, started_at=now
+        )
+    text = client_of(world).get(reverse("runner:step", args=[run.pk]), {"path": "s0"}).text
+    assert "Cut off when its runner ended" in text and "Running" not in text
+
+
 def test_tracebacks_are_not_for_those_who_only_look(world: World) -> None:
     run = ended(world, status=RunStatus.FAILED)
     step = a_step(run, status=StepStatus.FAILED, first_seq=1, last_seq=1)
