@@ -19,7 +19,8 @@ _PARTS = """
     docs_document document history metrics module_of_node publish restore router_pin
     router_reset router_settings run_lines search search_docs import_program saved
     saved_version set_budget several value version response_cache clear_response_cache
-    code_words node_words check_option due delete_due order_pool stop_step pin step_inputs decide
+    code_words node_words check_option due delete_due order_pool stop_step pin step_inputs
+    decide going follow edit_pin
 """  # a version looks as a revision does
 PARTS = set(_PARTS.split())
 ADMIN = ("/admin/", "/admin/pipelines/signature/", "/admin/pipelines/signatureversion/add/")
