@@ -90,7 +90,7 @@ export class Commands {
         return !!node;
       }
       case "add":
-        stage.emit("request-add", this.middle());
+        stage.emit("request-add", { ...this.middle(true), anywhere: true });
         return true;
       case "fit":
         view.fit();
@@ -127,12 +127,18 @@ export class Commands {
     const text = event.clipboardData?.getData("text/plain") ?? "";
     if (!text.trim() || text.length > LARGEST_PASTE) return;
     event.preventDefault();
-    this.stage.emit("request-paste", { text, ...this.middle() });
+    this.stage.emit("request-paste", { text, ...this.middle(false) });
   };
 
-  private middle(): { x: number; y: number; parent: string | null } {
-    const { x, y } = this.view.centre();
-    return { x, y, parent: this.stage.model.get().containerAt(x, y) };
+  /** The middle of what is seen, on the level of what is selected; or `into` the container that is. What
+   * lies there by chance says nothing about where somebody wants it. */
+  private middle(into: boolean): { x: number; y: number; parent: string | null } {
+    const { nodes } = this.stage.model.get();
+    const selected = this.stage.selection.nodes.map((id) => nodes.get(id));
+    const [only] = selected.length === 1 ? selected : [];
+    const levels = new Set(selected.map((node) => node?.parent ?? null));
+    const [level = null] = levels.size === 1 ? levels : [];
+    return { ...this.view.centre(), parent: into && only?.container ? only.id : level };
   }
 
   private walk(focused: string | null, way: Direction): boolean {

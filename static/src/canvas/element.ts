@@ -123,6 +123,11 @@ export class PipelineCanvas extends HTMLElement {
     this.view.focus(id);
   }
 
+  /** Brings a node into sight with the least movement. */
+  reveal(id: string): void {
+    this.view.reveal(id);
+  }
+
   /** Shows the whole graph, or some of its nodes. */
   fit(ids?: string[]): void {
     this.view.fit(ids);

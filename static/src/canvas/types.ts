@@ -106,7 +106,15 @@ export interface CanvasEvents {
   refused: { message: string };
   undo: null;
   redo: null;
-  "request-add": { kind?: string; x: number; y: number; parent: string | null; near?: PortRef };
+  "request-add": {
+    kind?: string;
+    x: number;
+    y: number;
+    parent: string | null;
+    near?: PortRef;
+    /** Nobody pointed there: it is where to look for room. */
+    anywhere?: boolean;
+  };
   "request-run": { mode: "run" | "step" | "from"; node?: string };
   "request-rename": { node: string };
   "request-tidy": { nodes: string[] };

@@ -11,6 +11,8 @@ export interface Wanted {
   y: number;
   parent: string | null;
   near?: PortRef;
+  /** Nobody has pointed there: it goes where there is room. */
+  anywhere?: boolean;
   /** Saved pipelines alone are offered. */
   saved?: boolean;
 }

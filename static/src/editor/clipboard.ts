@@ -75,6 +75,15 @@ export function pasting(
   return { operation: { op: "batch", operations: [...adding, ...joining] }, ids };
 }
 
+/** About how much room its nodes take, as they lie. */
+export function roomOfClip({ pieces }: Clip): { width: number; height: number } {
+  const span = (places: number[]) => Math.max(...places) - Math.min(...places);
+  const width = span(pieces.map(({ x }) => x)) + NODE.width;
+  return { width, height: span(pieces.map(({ y }) => y)) + NODE.height };
+}
+
+const NODE = { width: 220, height: 140 };
+
 function adding(node: EditorNode, kept: Set<string>): NewNode {
   return {
     op: "add_node",

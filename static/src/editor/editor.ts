@@ -214,7 +214,7 @@ class Editor {
   }
 
   private ask(saved = false): void {
-    this.palette.ask({ ...this.canvas.centre(), parent: null, saved });
+    this.palette.ask({ ...this.canvas.centre(), parent: null, anywhere: true, saved });
   }
 
   private on<Name extends keyof CanvasEvents>(

@@ -55,6 +55,13 @@ test("a new node covers no other", () => {
   assert.ok(Math.abs(x) >= 148 || Math.abs(y) >= 60);
 });
 
+test("nor into a container that holds others, however far apart they lie", () => {
+  const inside = ["first", "last"].map((id, at) => editorNode(id, { parent: "map", x: 20 + 600 * at, y: 140 }));
+  const graph = { ...empty, nodes: [editorNode("map", { container: true }), ...inside] };
+  const { x, y } = freePlace(graph, { x: 350, y: 60 }, { width: 100, height: 60 });
+  assert.ok(x + 100 <= 0 || x >= 620 || y + 60 <= 0 || y >= 140, `${x}, ${y}`);
+});
+
 test("ids are numbered when they are taken", () => {
   const taken = new Set(["map", "map_2"]);
   assert.deepEqual([freeId(taken, "map"), freeId(taken, "map_2"), freeId(taken, "lm")], ["map_3", "map_4", "lm"]);

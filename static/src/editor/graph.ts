@@ -111,7 +111,7 @@ export function freePlace(
   near: { x: number; y: number },
   size: { width: number; height: number },
 ): { x: number; y: number } {
-  const boxes = graph.nodes.map((node) => ({ x: node.x, y: node.y, ...sizeOf(node) }));
+  const boxes = graph.nodes.map((node) => boxOf(graph, node));
   const isFree = ({ x, y }: { x: number; y: number }) =>
     boxes.every(
       (box) =>
@@ -127,6 +127,27 @@ export function freePlace(
     }
   }
   return near;
+}
+
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** The room that a node takes, a container with all that lies in it. */
+function boxOf(graph: EditorGraph, node: EditorNode): Box {
+  const own = { x: node.x, y: node.y, ...sizeOf(node) };
+  const inside = node.container ? graph.nodes.filter((each) => each.parent === node.id) : [];
+  return inside.map((each) => boxOf(graph, each)).reduce(holding, own);
+}
+
+function holding(one: Box, other: Box): Box {
+  const [x, y] = [Math.min(one.x, other.x), Math.min(one.y, other.y)];
+  const right = Math.max(one.x + one.width, other.x + other.width + APART);
+  const bottom = Math.max(one.y + one.height, other.y + other.height + APART);
+  return { x, y, width: right - x, height: bottom - y };
 }
 
 /** The steps that are this far away, those below and to the right first. */

@@ -3,7 +3,7 @@
 
 import { toast } from "../site/toasts";
 import { edgeBetween, joining, newNodes, roomOf, type Wanted } from "./adding";
-import { clipOf, pasting, readClip, type Clip } from "./clipboard";
+import { clipOf, pasting, readClip, roomOfClip, type Clip } from "./clipboard";
 import { freeId, freePlace } from "./graph";
 import { tidying } from "./tidy";
 import type { Canvas, EditorGraph, KindView, Operation } from "./types";
@@ -24,8 +24,9 @@ export class NodeEdits {
     const graph = this.page.shown();
     if (graph.readonly) return;
     const id = freeId(new Set(graph.nodes.map((node) => node.id)), kind.kind);
-    const { x, y } = wanted ?? freePlace(graph, this.page.canvas.centre(), roomOf(kind));
     const parent = wanted?.parent ?? null;
+    const free = !wanted || wanted.anywhere;
+    const { x, y } = free ? freePlace(this.level(parent), this.page.canvas.centre(), roomOf(kind)) : wanted;
     const adding = newNodes(graph, this.page.kinds, kind, { id, x, y, parent });
     const near = wanted?.near;
     const port = near && joining(graph, near, kind);
@@ -50,8 +51,9 @@ export class NodeEdits {
 
   paste(text: string, place: { at: { x: number; y: number }; parent: string | null }): void {
     const clip = readClip(text);
-    if (clip) this.put(clip, place);
-    else toast("What was copied is no part of a pipeline.", "warn");
+    if (!clip) return toast("What was copied is no part of a pipeline.", "warn");
+    const at = freePlace(this.level(place.parent), place.at, roomOfClip(clip));
+    this.put(clip, { ...place, at });
   }
 
   tidy(nodes: string[]): void {
@@ -61,12 +63,19 @@ export class NodeEdits {
     this.page.canvas.fit();
   }
 
+  /** What has to be kept clear of there: in a container, what lies in it. */
+  private level(parent: string | null): EditorGraph {
+    const graph = this.page.shown();
+    return parent ? { ...graph, nodes: graph.nodes.filter((node) => node.parent === parent) } : graph;
+  }
+
   private put(clip: Clip, place: Parameters<typeof pasting>[2]): void {
     const graph = this.page.shown();
     const pasted = pasting(clip, graph, place);
     if (!pasted || graph.readonly) return;
     this.page.edit(pasted.operation);
     this.page.canvas.select(pasted.ids);
+    if (pasted.ids[0]) this.page.canvas.reveal(pasted.ids[0]);
   }
 }
 
