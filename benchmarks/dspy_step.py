@@ -3,7 +3,8 @@ the host. The gateway's model answers at once, so all of it is overhead.
 
 The peer is the same Predict in a plain process with `dspy.LM` and its own HTTP client (no litellm: DSPy
 3.4 needs none), its caches and history off, against a server on loopback that answers at once. A second
-figure has the gateway ask that same server over HTTP.
+figure has the gateway ask that same server over HTTP. A third one compares a worker that has threads with
+one that has none, with a model that takes a tenth of a second.
 """
 
 import asyncio
@@ -39,6 +40,9 @@ TEXT = "".join(f"[[ ## {name} ## ]]\n{value}\n\n" for name, value in ANSWER.item
 TEXT += "[[ ## completed ## ]]"
 RUNS = 100
 ROUNDS = 9
+THREADS = 10
+WAIT = 0.1
+"""Seconds that a fast remote model takes."""
 
 type Ask = Callable[[], Awaitable[object]]
 
@@ -71,6 +75,25 @@ async def _compare(report: Report, base_url: str) -> None:
     peer = ("dspy.LM over HTTP", found["dspy.LM"])
     report("dspy_step_us", found["gateway"], "us", *peer)
     report("dspy_step_over_http_us", found["gateway over HTTP"], "us", *peer)
+    several, one = await _threaded_per_s(THREADS), await _threaded_per_s(1)
+    report("worker_threads_steps_per_s", several, "/s", "one thread", one)
+
+
+async def _threaded_per_s(threads: int) -> float:
+    """Steps a second in one worker with so many threads, when the model takes a while."""
+    waits = {"answers": (TEXT,), "delay": WAIT}
+    profile = LMProfile(name="slow", adapter="scripted", settings=waits)
+    gateway = Gateway({"slow": profile}, default="slow")
+    pool = Pool(PoolSettings(size=1, spares=0, reuse=True, threads=threads))
+    ask = _asking(DSPyExecutor(OnePool(pool), gateway), "slow")
+    try:
+        await asyncio.gather(*(ask() for _ in range(threads)))  # each thread's first step
+        number, began = threads * 20, time.perf_counter()
+        await asyncio.gather(*(ask() for _ in range(number)))
+        return number / (time.perf_counter() - began)
+    finally:
+        await pool.aclose()
+        await gateway.aclose()
 
 
 async def _us(ask: Ask) -> float:
@@ -98,31 +121,35 @@ async def _step(base_url: str) -> AsyncIterator[dict[str, Ask]]:
     pool = Pool(PoolSettings(size=1, spares=0))
     executor = DSPyExecutor(OnePool(pool), gateway)
 
-    def asking(profile: str) -> Ask:
-        async def ask() -> object:
-            config = Predict(signature=SIGNATURE, lm=profile)
-            call = Call(
-                run_id="bench",
-                path="n",
-                attempt=1,
-                node=Node(id="n", kind="predict"),
-                config=config,
-                policy=StepPolicy(),
-                inputs=INPUTS,
-                observer=Deaf(),
-            )
-            return await executor.execute(call)
-
-        return ask
-
     try:
         expected = {"answer": ANSWER["answer"], "keywords": json.loads(ANSWER["keywords"])}
         for profile in ("scripted", "remote"):
-            assert await asking(profile)() == expected
-        yield {"gateway": asking("scripted"), "gateway over HTTP": asking("remote")}
+            assert await _asking(executor, profile)() == expected
+        yield {
+            "gateway": _asking(executor, "scripted"),
+            "gateway over HTTP": _asking(executor, "remote"),
+        }
     finally:
         await pool.aclose()
         await gateway.aclose()
+
+
+def _asking(executor: DSPyExecutor, profile: str) -> Ask:
+    async def ask() -> object:
+        config = Predict(signature=SIGNATURE, lm=profile)
+        call = Call(
+            run_id="bench",
+            path="n",
+            attempt=1,
+            node=Node(id="n", kind="predict"),
+            config=config,
+            policy=StepPolicy(),
+            inputs=INPUTS,
+            observer=Deaf(),
+        )
+        return await executor.execute(call)
+
+    return ask
 
 
 def _dspy(base_url: str) -> Ask:

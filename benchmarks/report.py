@@ -56,6 +56,7 @@ GOALS = {
     "router_settles_calls": Goal(value=30),
     "dspy_step_us": Goal(value=1_200, ratio=1),
     "dspy_step_over_http_us": Goal(ratio=1),
+    "worker_threads_steps_per_s": Goal(ratio=5),
     "runs_1000_s": Goal(ratio=3),
     "runs_1000_vs_langgraph_s": Goal(ratio=3),
     "runs_1000_kb": Goal(value=50),
