@@ -2,7 +2,7 @@
  * operation, what is not stays in its box. */
 
 import { byId, type Json, type Operation } from "./types";
-import { text, Unreachable } from "./wire";
+import { Denied, text, Unreachable } from "./wire";
 
 interface Htmx {
   ajax(verb: string, path: string, options: object): Promise<void>;
@@ -160,7 +160,9 @@ export class Inspector {
   private lacks(node: string | null, error: Error): void {
     this.shown = undefined;
     const away = error instanceof Unreachable;
-    const why = away ? `${error.message} Select it again.` : `The server has no form for “${node ?? ""}”.`;
+    const out = error instanceof Denied && error.status === 401;
+    const none = `The server has no form for “${node ?? ""}”.`;
+    const why = away ? `${error.message} Select it again.` : out ? error.message : none;
     this.say("Not to be configured now", why);
   }
 

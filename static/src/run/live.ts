@@ -148,7 +148,7 @@ export class RunLive extends HTMLElement {
     if (event.type === "run_started") {
       this.dataset.started ??= String(event.at);
       if (typeof event.data.epoch === "number") this.epoch = event.data.epoch;
-      if (event.data.inputs) Object.assign(this.patches, given(this.nodes, event.data.inputs, this.outline.part));
+      if (event.data.inputs) Object.assign(this.patches, given(this.nodes, event, this.outline.part));
       this.status("running");
     } else if (event.type === "run_finished") this.finished(event.data);
     else if (event.step) this.stepEvent(event);

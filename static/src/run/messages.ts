@@ -7,6 +7,8 @@ export interface RunEvent {
   step: string;
   attempt: number;
   data: Record<string, unknown>;
+  /** Where in `data` a null stands for a large value. */
+  artifacts?: Record<string, string>;
 }
 
 export interface StreamKey {

@@ -6,9 +6,11 @@
 
 import type { GraphNode, StepPatch } from "../canvas/types";
 import type { Going } from "./going";
+import type { RunEvent } from "./messages";
 import type { Line, Row } from "./row";
 
 type Node = Pick<GraphNode, "id" | "kind" | "parent">;
+type Given = Pick<RunEvent, "data" | "artifacts">;
 type Patches = Record<string, StepPatch>;
 
 /** `part` are the nodes that take part, where not all do. */
@@ -17,11 +19,11 @@ export function waiting(nodes: Node[], part?: string[] | null): Patches {
   return Object.fromEntries(taking(nodes, part).map((node) => [node.id, of(node)]));
 }
 
-/** What the run was given; a large value is told of without its text. */
-export function given(nodes: Node[], inputs: unknown, part?: string[] | null): Patches {
-  const values = Object.values((inputs ?? {}) as Record<string, unknown>).filter((each) => each !== null);
+/** What the run was given. A large value is told of without its text, so that nothing is counted then. */
+export function given(nodes: Node[], { data, artifacts }: Given, part?: string[] | null): Patches {
+  const values = Object.values((data.inputs ?? {}) as Record<string, unknown>);
   const length = values.map((each) => (typeof each === "string" ? each : JSON.stringify(each)).length);
-  const count = length.reduce((sum, each) => sum + each, 0);
+  const count = artifacts ? 0 : length.reduce((sum, each) => sum + each, 0);
   const note = count ? `${count.toLocaleString("en-GB")} ${count === 1 ? "character" : "characters"}` : null;
   const asked = taking(nodes, part).filter((node) => isOuter(node, "input"));
   return Object.fromEntries(asked.map(({ id }) => [id, { note }]));
