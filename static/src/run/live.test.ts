@@ -54,8 +54,12 @@ class Shown {
     return new Shown(new (RunLive as unknown as new () => FakeElement)());
   }
 
+  send(frame: Frame): void {
+    this.socket.onmessage({ data: JSON.stringify(frame) });
+  }
+
   tell(...frames: Frame[]): void {
-    for (const frame of frames) this.socket.onmessage({ data: JSON.stringify(frame) });
+    for (const frame of frames) this.send(frame);
     mock.timers.tick(50);
     mock.timers.tick(50); // the canvas paints after the panel has told it
   }
@@ -166,6 +170,25 @@ async function both(...told: Told[]): Promise<Shown> {
   assert.deepEqual(second.all, seen);
   return second;
 }
+
+test("many streams at once are painted less often", async () => {
+  const clock = mock.method(performance, "now", () => Date.now());
+  const shown = await page();
+  const steps = Array.from({ length: 200 }, (_, item) => `each[${item}]/fetch`);
+  const events = steps.map((step, at) => ({ ...event("step_started", step), seq: at + 1 }));
+  const write = (text: string, offset: number) =>
+    shown.send({ type: "chunks", run: "r", chunks: steps.map((step) => chunk(step, text, { offset })) });
+  shown.tell({ type: "events", run: "r", events });
+  write("Once ", 0);
+  mock.timers.tick(1);
+  write("upon a time", 5); // 50 ms of work are in the frame, so there is no other for three times as long
+  mock.timers.tick(140);
+  assert.equal(shown.text("fetch"), "Once ");
+  mock.timers.tick(20);
+  mock.timers.tick(1); // the canvas, after the panel
+  assert.equal(shown.text("fetch"), "Once upon a time");
+  clock.mock.restore();
+});
 
 test("who comes in the middle sees what waits, what was given, what has ended and what is written", async () => {
   const late = await both(

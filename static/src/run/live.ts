@@ -20,6 +20,8 @@ import { Results, Summary, type Outline } from "./summary";
  * time at most. And between two looks at the clock. */
 const PAINT = 15;
 const SHARE = 4;
+/** Milliseconds of style, layout and paint that a line costs in the frame that shows it, about. */
+const FRAME = 0.25;
 const TICK = 200;
 const CHANGED = 1_000;
 /** Steps that are listed while they run; all of them are on the run's page. */
@@ -363,7 +365,8 @@ export class RunLive extends HTMLElement {
     // Hidden by the step that somebody reads it must not scroll what that shows.
     if (this.checkVisibility()) this.follow?.grew(); // reads the layout, which is most of the cost
     const end = performance.now();
-    this.due = Math.max(begin + PAINT, end + (SHARE - 1) * (end - begin));
+    const work = end - begin + fresh.size * FRAME;
+    this.due = Math.max(begin + PAINT, end + (SHARE - 1) * work);
   }
 
   /** What is new goes to the canvas: states, and the text of each node. */
