@@ -62,8 +62,8 @@ def read_partial(raw: Mapping[str, Any]) -> PartialRun:
     """What of a pipeline is to be run, from what somebody sent. Raises InvalidInput."""
     try:
         wish = msgspec.convert(dict(raw), PartialRun)
-        if not wish.node and wish.mode != "all":
-            raise ValueError("it names no node")
+        if bool(wish.node) == (wish.mode == "all"):
+            raise ValueError(f"the mode '{wish.mode}' has {'no' if wish.node else 'a'} node")
         if wish.base:
             wish = msgspec.structs.replace(wish, base=str(UUID(wish.base)))
     except (msgspec.ValidationError, ValueError) as error:

@@ -160,6 +160,7 @@ def test_a_merge_alone_needs_one_of_its_inputs(world: World) -> None:
     [
         {"mode": "sideways", "node": "s1"},
         {"mode": "from"},
+        {"mode": "all", "node": "s1"},
         {"mode": "from", "node": "s1", "base": "no id"},
         {"mode": "from", "node": "s1", "pins": {"s0": 3}},
         {"mode": "from", "node": "s1", "pin": {}},
