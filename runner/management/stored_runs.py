@@ -6,6 +6,7 @@ import fcntl
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -16,13 +17,14 @@ from django.core.management import CommandError
 from django.db import DatabaseError
 
 from pipelines.models import Pipeline
+from pipelines.models.errors import PipelinesError
 from runner.dispatcher import Runner
 from runner.engine.errors import Failure
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.live import since
 from runner.management.claiming import claiming
 from runner.models import FINAL, Run
-from runner.services import cancel_run
+from runner.services import cancel_run, start_run
 
 LOOK = 0.1
 """Seconds between looks at the run."""
@@ -73,6 +75,14 @@ def runs_as(name: str) -> User:
             else "There is no administrator yet. Start `manage.py up` once, or name an account by --user."
         )
     return user
+
+
+def start(**wish: Any) -> Run:
+    """As `start_run`; what is wrong is said as a command does."""
+    try:
+        return start_run(**wish)
+    except PipelinesError as error:
+        raise CommandError(str(error)) from None
 
 
 def follow(run: Run, user: User, on_event: OnEvent, on_chunk: OnChunk) -> Run:
@@ -150,7 +160,7 @@ def _event(run: Run, text: str) -> Event:
     )
 
 
-def as_json(run: Run) -> dict[str, object]:
+def as_json(run: Run) -> dict[str, Any]:
     """What `--json` prints of it."""
     steps = run.steps.order_by("first_seq")
     return {

@@ -14,7 +14,6 @@ from pipelines.examples import EXAMPLES, example
 from pipelines.graph import codec
 from pipelines.graph.graph import Graph, GraphError
 from pipelines.graph.ports import node_ports
-from pipelines.models.errors import PipelinesError
 from runner.engine.errors import Failure, RunnerError
 from runner.engine.events import Chunk, Event, EventType, RunStatus
 from runner.engine.partial import Mode, PartialRun, check_partial
@@ -22,9 +21,6 @@ from runner.engine.results import RunResult
 from runner.engine.step_store import PINNED, MemoryStepStore
 from runner.engine.typed_outputs import checked_pins
 from runner.host import Host, HostSettings
-from runner.management import stored_runs
-from runner.models import Run
-from runner.services import start_run
 
 MARKS = {
     EventType.STEP_SUCCEEDED: "✓",
@@ -82,9 +78,8 @@ class Command(BaseCommand):
                 result = asyncio.run(self._run(graph, inputs, options["timeout"], quiet, part))
                 status, told = result.status, _as_json(result)
             else:
-                run = self._stored(name, options)
-                status, told = RunStatus(run.status), stored_runs.as_json(run)
-        except (GraphError, RunnerError, PipelinesError) as error:
+                status, told = self._stored(name, options)
+        except (GraphError, RunnerError) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Cancelled.", returncode=130) from None
@@ -110,8 +105,11 @@ class Command(BaseCommand):
         async with Host(HostSettings(pools=settings.POOLS)) as host:
             return await host.run(graph, inputs, timeout=timeout, partial=part, steps=steps, **told)
 
-    def _stored(self, name: str, options: dict[str, Any]) -> Run:
+    def _stored(self, name: str, options: dict[str, Any]) -> tuple[RunStatus, dict[str, Any]]:
         """A pipeline of the database, as its draft is now: its run is recorded."""
+        # Examples and files need neither the database nor what executes its runs.
+        from runner.management import stored_runs
+
         user = stored_runs.runs_as(options["user"])
         pipeline = stored_runs.stored_pipeline(name, user)
         if pipeline is None:
@@ -123,7 +121,7 @@ class Command(BaseCommand):
         part = _part(graph, options)
         given = _inputs(graph, options["input"], part)
         alone = part is not None and part.mode == "only"
-        run = start_run(
+        run = stored_runs.start(
             user=user,
             pipeline=pipeline,
             inputs={} if alone else given,
@@ -141,7 +139,7 @@ class Command(BaseCommand):
         )
         if run.status in ("waiting", "suspended") and not quiet:
             self.stdout.write(f"The run is {run.status}. Look at it on its page: /runs/{run.pk}/")
-        return run
+        return RunStatus(run.status), stored_runs.as_json(run)
 
 
 class Screen:
