@@ -97,9 +97,7 @@ class Projection:
                 take(step, event.data, moment(event.at))
             elif event.type is EventType.LM_CALL:
                 self.tally.add(event.data["usage"])
-            if (
-                take is not None or step.kind
-            ):  # of one that has ended nothing is known here any more
+            if take is not None or step.kind:  # without a kind: it has ended, and is forgotten
                 self._touched[event.step] = step
 
     @property
