@@ -1,18 +1,18 @@
 """The `dspy` backend: runs nodes as DSPy modules in worker processes."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
 
 from pipelines.graph.graph import Backend, Node
-from pipelines.graph.kinds import kind_named
 from pipelines.graph.kinds.dspy_module import WRAPPERS, DSPyModule, module_names
-from pipelines.graph.kinds.kind import Body
 from pipelines.graph.kinds.predict import Predict
 from pipelines.graph.kinds.retrieval import ColBERT
 from pipelines.graph.signature import Field, Signature
 from runner.bridge.messages import CallMessage, ErrorMessage
+from runner.bridge.outputs import by_port
 from runner.bridge.payloads import (
     MODULE,
     RETRIEVE,
@@ -26,7 +26,7 @@ from runner.bridge.pool import Outcome
 from runner.bridge.pools import Pools
 from runner.bridge.references import References, RunScope
 from runner.bridge.serving import LMGateway, StepServer, Tool, plain
-from runner.engine.errors import InvalidConfig, OutputNotProduced
+from runner.engine.errors import InvalidConfig
 from runner.engine.events import EventType
 from runner.engine.executor import Call, Executor
 from runner.lm.types import LMProfile
@@ -80,8 +80,8 @@ class DSPyExecutor:
 
     async def execute(self, call: Call) -> Mapping[str, Any]:
         """The node's outputs by port. Raises what the gateway or a tool raised, RemoteError for what
-        the module raised, WorkerLost, or
-        what the pool refuses with."""
+        the module raised, UnparsableAnswer for what its signature refuses, WorkerLost, or what the pool
+        refuses with."""
         scope = self.scopes.get(call.run_id, RunScope())
         references = References(scope, self._native)
         answers = dict(self._tools)
@@ -105,7 +105,10 @@ class DSPyExecutor:
         call.observer.event(EventType.TRACE, call, crossing(outcome))
         if isinstance(outcome.message, ErrorMessage):
             raise server.error_of(outcome.message)
-        return _by_port(call, await plain(outcome.message))
+        produced = await plain(outcome.message)
+        if outcome.message.tables or outcome.traffic.shared_in:
+            return await asyncio.to_thread(by_port, call, produced)  # it may take a second
+        return by_port(call, produced)
 
     async def _allow(self, config: DSPyModule, scope: RunScope) -> None:
         """Raise InvalidConfig for a module that runs code where that is off. The worker refuses, too;
@@ -217,14 +220,6 @@ def _field_spec(field: Field) -> FieldSpec:
         description=field.description,
         constraints=dict(field.constraints),
     )
-
-
-def _by_port(call: Call, produced: Mapping[str, Any]) -> dict[str, Any]:
-    ports = kind_named(call.node.kind).outputs(call.config, Body())
-    for port in ports:
-        if port.name not in produced:
-            raise OutputNotProduced(f"{call.node.title} did not produce '{port.name}'.")
-    return {port.name: produced[port.name] for port in ports}
 
 
 def _plain(payload: msgspec.Struct) -> dict[str, Any]:

@@ -8,15 +8,15 @@ from typing import Any, Protocol
 from pipelines.graph.field import FieldError
 from pipelines.graph.kinds.predict import Predict, with_reasoning
 from pipelines.graph.signature import Signature
-from runner.engine.errors import InvalidConfig, InvalidInput, UnparsableAnswer
+from runner.engine.answers import MAX_PROBLEM, AnswerError, unparsable
+from runner.engine.errors import InvalidConfig, InvalidInput
 from runner.engine.events import EventType
 from runner.engine.executor import Call
 from runner.lm.types import LMProfile, LMRequest, LMResponse
-from runner.native.formats import COMPACT, FORMATS, JSON, AnswerError, Format, Prompt, Task
+from runner.native.formats import COMPACT, FORMATS, JSON, Format, Prompt, Task
 from runner.native.formats.media import carries, marked
 
 PREPARED = 512  # tasks kept
-MAX_PROBLEM = 500  # characters
 
 
 class Gateway(Protocol):
@@ -68,7 +68,7 @@ class Predictor:
             prompt = JSON.prompt(task, inputs, structured=profile.structured)
             answer, outputs = await self._ask(call, task, JSON, prompt, fresh=True)
         if isinstance(outputs, AnswerError):
-            raise _unparsable(answer, outputs)
+            raise unparsable(answer, outputs, second=True)
         return outputs
 
     async def _ask(
@@ -146,15 +146,6 @@ def _check_media(
             marked(inputs[name], annotation)
         except ValueError as error:
             raise InvalidInput(f"input field '{name}': {error}") from None
-
-
-def _unparsable(answer: str, error: AnswerError) -> UnparsableAnswer:
-    return UnparsableAnswer(
-        f"The model's answer can't be read, and the second one neither: {error.problem[:MAX_PROBLEM]}",
-        answer=answer,
-        problem=error.problem,
-        fields=list(error.fields),
-    )
 
 
 def native_signature(config: Predict) -> bool:

@@ -41,7 +41,7 @@ def imported(context: BrowserContext, graph: dict[str, Any]) -> str:
 
 def writer(context: BrowserContext, **config: Any) -> str:
     """A pipeline of one node that writes for some seconds, so that something can happen meanwhile: on
-    DSPy it might not, as that holds no text to its constraints, and is soon the faster one for the router."""
+    DSPy they would be half, as a refused answer is not asked for again there."""
     fields = {"fields": [{"name": "question", "type": "str"}]}
     story = {"fields": [{"name": "story", "type": "str"}]}
     config = {"signature": "question -> story", "max_tokens": 500, **config}

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.graph.signature import parse
-from runner.native.formats import FORMATS, AnswerError, Task, lenient_json
+from runner.engine.answers import AnswerError
+from runner.native.formats import FORMATS, Task, lenient_json
 from runner.native.formats.answers import first_object
 
 CHAT, JSON, COMPACT = (FORMATS[name] for name in ("chat", "json", "compact"))

@@ -18,13 +18,14 @@ from pipelines.graph.signature import parse
 from runner.bridge.executor import DSPyExecutor
 from runner.bridge.pool import Pool, PoolSettings
 from runner.bridge.pools import OnePool
-from runner.engine.errors import RemoteError
+from runner.engine.errors import RemoteError, UnparsableAnswer
 from runner.engine.events import EventType
 from runner.engine.executor import Call
 from runner.lm.errors import BillingError, ContextWindowExceeded
 from runner.lm.types import LMRequest
 from runner.native.formats import Task
 from runner.native.formats.compact import COMPACT
+from runner.native.predict import Predictor
 from tests.dspy_steps import Observer, ScriptedGateway, chat
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -353,3 +354,35 @@ async def test_output_keeps_what_json_keeps(run: Run) -> None:
 async def _release(pool: Pool, request: pytest.FixtureRequest) -> AsyncIterator[None]:
     yield
     await pool.release_run(request.node.name)
+
+
+async def test_an_answer_that_breaks_a_constraint_fails_as_it_does_natively(
+    run: Run, observer: Observer
+) -> None:
+    """And the worker, which did its part, has the next step."""
+    config = {"signature": "query -> story", "constraints": {"story": {"min_length": 2_000}}}
+    gateway = ScriptedGateway(chat(story="Once upon a time"))
+    with pytest.raises(UnparsableAnswer, match="should have at least 2000 characters") as raised:
+        await run(gateway, "predict", {"query": "hi"}, StepPolicy(retries=1), **config)
+    assert raised.value.details["answer"] == '{"story": "Once upon a time"}'
+    call = Call(
+        run_id="native",
+        path="n1",
+        attempt=1,
+        node=Node(id="n1", kind="predict", config=config),
+        config=kind_named("predict").config(**config),
+        policy=StepPolicy(),
+        inputs={"query": "hi"},
+        observer=observer,
+    )
+    with pytest.raises(UnparsableAnswer) as natively:
+        await Predictor(ScriptedGateway('{"story": "Once upon a time"}', format="json")).predict(
+            call
+        )
+    told, native = raised.value, natively.value
+    assert (told.code, told.retryable) == (native.code, native.retryable)
+    assert told.details["problem"] == native.details["problem"]
+    story = "x" * 2_000
+    gateway = ScriptedGateway(chat(reasoning="r", story=story))
+    outputs = await run(gateway, "chain_of_thought", {"query": "hi"}, **config)
+    assert outputs == {"reasoning": "r", "story": story}

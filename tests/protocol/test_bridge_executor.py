@@ -111,7 +111,7 @@ class House:
         return {"call": call.path, **arguments}
 
     def call(self, query: str, **policy: Any) -> Call:
-        config = {"signature": "query -> answer", "lm": "fast", "temperature": 0.1}
+        config = {"signature": "query -> answer: Any", "lm": "fast", "temperature": 0.1}
         return Call(
             run_id="run",
             path="n1",

@@ -131,7 +131,7 @@ class House:
     async def run(self, query: str) -> Any:
         config = {
             "module": "ReAct",
-            "signature": "query -> answer",
+            "signature": "query -> answer: Any",
             "tools": [query.partition(" ")[0]],
         }
         call = Call(

@@ -17,21 +17,13 @@ from uuid import UUID
 import msgspec
 
 from pipelines.graph.field import Field, FieldError
+from runner.engine.answers import AnswerError, fitting
 from runner.native.formats import lenient_json
 
 _quick_loads = msgspec.json.Decoder().decode
 
 MAX_LITERAL = 10_000  # characters
 WRITTEN = (date, datetime, Decimal, UUID)  # types whose values JSON writes as texts
-
-
-class AnswerError(ValueError):
-    """The answer can't be read. `fields` are the output fields that are missing or wrong."""
-
-    def __init__(self, problem: str, fields: tuple[str, ...] = ()) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.fields = fields
 
 
 def read_fields(found: Mapping[str, Any], outputs: Mapping[str, Field]) -> dict[str, Any]:
@@ -53,16 +45,13 @@ def read_fields(found: Mapping[str, Any], outputs: Mapping[str, Field]) -> dict[
 
 def read_value(field: Field, value: Any) -> Any:
     """One field's value as its type, JSON all the way down; an AnswerError that names the field."""
-    try:
-        if field.annotation is str:
-            return field.check(value if isinstance(value, str) else str(value))
-        if isinstance(value, str) and field.annotation in WRITTEN:
-            # As a number in between, 12.50 would lose its last digit.
-            with suppress(FieldError):
-                return field.check(value)
-        return field.check(_candidate(value, field.annotation))
-    except (ValueError, RecursionError) as error:
-        raise AnswerError(f"output field '{field.name}': {error}", (field.name,)) from None
+    if field.annotation is str:
+        return fitting(field, value if isinstance(value, str) else str(value))
+    if isinstance(value, str) and field.annotation in WRITTEN:
+        # As a number in between, 12.50 would lose its last digit.
+        with suppress(FieldError):
+            return field.check(value)
+    return fitting(field, _candidate(value, field.annotation))
 
 
 def _candidate(value: Any, annotation: Any) -> Any:

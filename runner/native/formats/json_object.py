@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.graph.signature import Signature
+from runner.engine.answers import AnswerError
 from runner.lm.answer_schema import closed, has_open_object
-from runner.native.formats.answers import AnswerError, first_object, loads, read_fields
+from runner.native.formats.answers import first_object, loads, read_fields
 from runner.native.formats.chat import FILLED_IN, NOT_SUPPLIED, Chat, placeholders
 from runner.native.formats.format import Prompt, Task
 from runner.native.formats.wording import placeholder, requirement
