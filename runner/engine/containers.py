@@ -52,7 +52,6 @@ class Containers:
         items, others = _items(step, inputs)
         body = _body(step)
         results: list[dict[str, Any] | None] = [None] * len(items)
-        failed: list[int] = []
 
         async def run_item(index: int) -> None:
             given, place = {**others, config.item: items[index]}, f"{path}[{index}]"
@@ -61,11 +60,8 @@ class Containers:
                     results[index] = await self.run_scope(body, f"{place}/", given)
             except (StepStopped, OutputNotProduced, StoppedByUser) as error:
                 self._item_failed(config, path, index, error)
-                failed.append(index)
 
         await _each(run_item, len(items), config.concurrency)
-        if failed:
-            self.emit(EventType.TRACE, path, name="failed_items", indexes=sorted(failed))
         return {
             port.name: [None if result is None else result[port.name] for result in results]
             for port, _ in body.results
@@ -74,8 +70,10 @@ class Containers:
     def _item_failed(
         self, config: Map, path: str, index: int, error: StepStopped | RunnerError
     ) -> None:
-        """Raise when the failure ends the map, else list it on the run."""
+        """Tell it. Raise when the failure ends the map, else list it on the run."""
         stop = stop_for(f"{path}[{index}]", error)
+        if not stop.suspends:
+            self.emit(EventType.TRACE, path, name="item_failed", index=index)
         if config.on_item_error == "stop" or stop.suspends:
             raise stop
         failure = stop.failure
@@ -154,6 +152,22 @@ class Containers:
             )
         self.emit(EventType.TRACE, path, name="loop_limit", rounds=config.max_rounds)
         return {**made, ROUNDS: config.max_rounds}
+
+
+def extent(step: PlannedStep, inputs: Values) -> dict[str, int]:
+    """How far a map, reduce or loop goes: `times` that its body runs (of a loop at most), and the `steps`
+    of one body, each of which ends once. Nothing of other steps, and of a list that is none."""
+    match step.config, inputs.get(ITEMS):
+        case Loop() as config, _:
+            times = config.max_rounds
+        case ((Map() | Reduce(order="sequence")), list() as items):
+            times = len(items)
+        case Reduce(), list() as items:
+            carried = _body(step).results[0][0].name in inputs
+            times = max(len(items) + carried - 1, 0)
+        case _:
+            return {}
+    return {"times": times, "steps": len(_body(step).steps)}
 
 
 def _body(step: PlannedStep) -> Plan:

@@ -37,7 +37,7 @@ class EventType(StrEnum):
 
     RUN_STARTED = "run_started"  # inputs
     RUN_FINISHED = "run_finished"  # status, outputs, errors, usage, failure
-    STEP_STARTED = "step_started"  # kind, inputs
+    STEP_STARTED = "step_started"  # kind, inputs; of a map, reduce or loop also times and steps
     STEP_WAITING = "step_waiting"  # question, editable: a person is asked; the value is its input.
     # Of a step in doubt also kind, begun (which beginning of it) and begun_at
     STEP_ANSWERED = "step_answered"  # approved, comment, by; of a step in doubt also decision,
@@ -53,7 +53,7 @@ class EventType(StrEnum):
     )
     LM_CALL = "lm_call"  # one call through the gateway: see runner/lm
     RETRACT = "retract"  # call, reason: the streamed text of that call is not part of the result
-    TRACE = "trace"  # whatever else a backend reports about the attempt: name and its data
+    TRACE = "trace"  # what else a backend reports about the attempt: name and its data
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

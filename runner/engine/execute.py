@@ -21,7 +21,7 @@ import msgspec
 from pipelines.graph.graph import Backend
 from pipelines.graph.kinds.approve import VALUE, Approve
 from runner.engine.attempts import Attempts, Outputs, in_time
-from runner.engine.containers import Containers
+from runner.engine.containers import Containers, extent
 from runner.engine.control import CONTROLS
 from runner.engine.doubts import Doubts
 from runner.engine.errors import (
@@ -378,7 +378,8 @@ class Execution:
                     settled = await self.doubts.settled(path, step.node.kind, begun)
                 if settled is not None:
                     return settled, "engine"
-            at = self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, inputs=inputs)
+            told: dict[str, Any] = {"inputs": inputs, **extent(step, inputs)}
+            at = self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, **told)
             try:
                 with self.stops.stoppable(path):
                     if once:  # that it began must be known before it does anything

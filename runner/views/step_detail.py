@@ -16,6 +16,7 @@ from runner.views.event_lines import event_lines
 from runner.views.mends import mend_of
 from runner.views.outline import Outlined, node_and_index, outline_of
 from runner.views.part_words import taken_from
+from runner.views.progress import CONTAINERS, Progress, inner_of, progress_of
 from runner.views.timeline import figures_of, look_of
 from runner.views.values import Value, all_shown, event_value, run_values, shown
 
@@ -56,6 +57,7 @@ def detail_of(run: Run, found: Step) -> dict[str, Any]:
         "glyph": look,
         "word": figures.GLYPH_WORDS.get(look, figures.WORDS[found.status]),
         "figures": figures_of(found),
+        "progress": _progress(run, found),
         "reason": _reason(found),
         "inputs": all_shown(_last(events, EventType.STEP_STARTED).get("inputs"), "inputs"),
         "outputs": all_shown(_last(events, EventType.STEP_SUCCEEDED).get("outputs"), "outputs"),
@@ -72,6 +74,12 @@ def detail_of(run: Run, found: Step) -> dict[str, Any]:
         "crossings": crossings_of(events),
         "events": event_lines(run, events),
     }
+
+
+def _progress(run: Run, found: Step) -> Progress | None:
+    if found.kind not in CONTAINERS:
+        return None
+    return progress_of(run, [found], inner_of(run, found.path)).get(found.path)
 
 
 def _stops(found: Step) -> list[tuple[str, str]]:

@@ -141,8 +141,8 @@ def _second(step: Step, calls: list[CallFigures], timeline: Timeline) -> str:
         more = "cached"
     elif step.attempt_count > 1:
         more = f"{step.attempt_count} attempts"
-    elif lane and lane.holds:
-        more = lane.holds
+    elif lane and (lane.progress or lane.holds):
+        more = lane.progress.text if lane.progress else lane.holds
     else:
         more = figures.tokens(count) if count else ""
     return " · ".join(part for part in (time, more) if part)

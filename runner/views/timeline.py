@@ -14,6 +14,7 @@ from runner.views import figures
 from runner.views.call_figures import CACHE, WORTH_SAYING, CallFigures, all_from_cache, calls_of
 from runner.views.outline import Outline, Outlined, node_and_index, outline_of
 from runner.views.part_words import nodes_in, taken_words
+from runner.views.progress import CONTAINERS, Progress, inner, inner_of, progress_of
 from runner.views.values import brief
 
 LANES = 500
@@ -79,6 +80,7 @@ class Lane:
     subs: list[Sub] = field(default_factory=list)
     group: str = ""
     holds: str = ""
+    progress: Progress | None = None
     lanes: list["Lane"] = field(default_factory=list)
 
     @property
@@ -124,14 +126,20 @@ def _fitting(label: str, end: float) -> str:
 
 
 def timeline_of(run: Run) -> Timeline:
-    """Five queries at most, however many steps there are. The top level is drawn before what is in it."""
+    """Seven queries at most, however many steps there are. The top level is drawn before what is in it."""
     outer = Step.objects.filter(run=run).exclude(path__contains="/")
     inner = Step.objects.filter(run=run, path__contains="/").order_by("first_seq")
     steps = [*outer[:LANES], *inner[:LANES]][:LANES]
     beyond = Step.objects.filter(run=run).count() - LANES if len(steps) == LANES else 0
     calls = calls_of(run, steps)
     made = _Lanes(
-        run, outline_of(run.version), _scale(run, steps), calls, _attempts(run, steps), {}
+        run,
+        outline_of(run.version),
+        _scale(run, steps),
+        calls,
+        _attempts(run, steps),
+        _progress(run, steps, whole=not beyond),
+        {},
     )
     for step in steps:
         made.inside.setdefault(step.path.rpartition("/")[0], []).append(step)
@@ -166,6 +174,15 @@ def _attempts(run: Run, steps: list[Step]) -> dict[str, list[Attempt]]:
     return found
 
 
+def _progress(run: Run, steps: list[Step], *, whole: bool) -> dict[str, Progress]:
+    """Of the containers among these steps, which are all there are or (if not `whole`) some."""
+    containers = [step for step in steps if step.kind in CONTAINERS]
+    if not containers:
+        return {}
+    within = [inner(run, s.path, s.status, s.failure_code) for s in steps]
+    return progress_of(run, containers, within if whole else inner_of(run))
+
+
 @dataclass(frozen=True, slots=True)
 class _Lanes:
     """`inside` has the steps of each level: of the top (``), a container (`each`), an item (`each[3]`)."""
@@ -175,6 +192,7 @@ class _Lanes:
     scale: _Scale
     calls: Mapping[str, list[CallFigures]]
     tries: Mapping[str, list[Attempt]]
+    progress: Mapping[str, Progress]
     inside: dict[str, list[Step]]
 
     def all(self) -> list[Lane]:
@@ -216,6 +234,7 @@ class _Lanes:
             subs=self._subs(step, calls),
             group=step.path if lanes else "",
             holds=self._holds(step, lanes),
+            progress=self.progress.get(step.path),
             lanes=lanes,
         )
 

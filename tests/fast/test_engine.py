@@ -465,7 +465,7 @@ async def test_map_leaves_null_for_a_failed_item_and_lists_its_index() -> None:
     )
     assert result["sums"] == [1, None, 3]
     assert result.errors[0]["item"] == 1
-    assert result.steps["each"].traces == [{"name": "failed_items", "indexes": [1]}]
+    assert result.steps["each"].traces == [{"name": "item_failed", "index": 1}]
 
 
 async def test_map_stops_at_a_failed_item_and_names_the_step_inside() -> None:

@@ -10,6 +10,7 @@ from pipelines.graph.graph import Graph, GraphError, Node
 from pipelines.graph.kinds.sub_pipeline import pinned
 from pipelines.graph.validate import validate
 from runner.engine.events import EventType, RunStatus, StepStatus
+from runner.engine.execute import Execution
 from runner.engine.executor import Call
 from runner.engine.fake import FakeExecutor
 from runner.engine.journal import MemoryJournal
@@ -283,6 +284,33 @@ async def test_a_failure_within_a_pinned_pipeline_obeys_the_policy_of_its_node()
     result = await run(graph.with_node(sub), {"x": 1}, FakeExecutor(otherwise=fails))
     assert (result["y"], result.status) == (7, RunStatus.SUCCEEDED)
     assert result.errors[0]["step"] == "sub"
+
+
+@pytest.mark.parametrize(
+    ("graph", "inputs", "times"),
+    [
+        (reducing(), {"items": list("abc"), "total": "-"}, 3),
+        (reducing(order="pairs"), {"items": list("abc"), "total": "-"}, 3),
+        (reducing(order="pairs"), {"items": [], "total": "-"}, 0),
+        (looping("n >= 7", max_rounds=7), {"n": 0}, 7),
+    ],
+)
+async def test_a_container_tells_beforehand_how_often_its_body_runs(
+    graph: Graph, inputs: dict[str, Any], times: int
+) -> None:
+    journal = MemoryJournal()
+    execution = Execution(
+        plan(graph),
+        run_id="r",
+        executors=[FakeExecutor(otherwise=counts if "n" in inputs else joins)],
+        journal=journal,
+        on_chunk=lambda chunk: None,
+    )
+    await execution.run(inputs)
+    began = [e for e in journal.events if e.type is EventType.STEP_STARTED]
+    assert began[0].data | {"times": times, "steps": 1} == began[0].data
+    assert len(began) == 1 + times
+    assert all("times" not in each.data for each in began[1:])
 
 
 async def test_cancelling_ends_what_runs_inside() -> None:

@@ -129,3 +129,15 @@ def test_the_strip_has_the_nodes_from_left_to_right(world: World) -> None:
     assert strip.nodes[1].second == "1.0 s · 3 attempts"
     assert strip.nodes[2].second == "Not reached"
     assert sorted(edge.state for edge in strip.edges) == ["", "", "", "done"]
+
+
+def test_a_maps_lane_tells_how_far_it_is(world: World) -> None:
+    run = ended(world, status="running", finished_at=None)
+    Step.objects.create(run=run, path="s0", kind="map", status="running", first_seq=1, last_seq=9)
+    for index, status in enumerate(("succeeded", "failed", "running")):
+        a_step(run, f"s0[{index}]/ask", status=status)
+    an_event(run, 1, EventType.STEP_STARTED, "s0", kind="map", inputs={}, times=4, steps=1)
+    an_event(run, 9, EventType.TRACE, "s0", name="item_failed", index=1)
+    progress = lanes_of(run)["s0"].progress
+    assert progress
+    assert progress.text == "2 of 4, 1 failed"

@@ -7,7 +7,7 @@
  */
 
 import { Signal } from "./signal";
-import type { Status, StepPatch } from "./types";
+import type { Progress, Status, StepPatch } from "./types";
 
 export interface Step {
   status: Status | null;
@@ -16,6 +16,7 @@ export interface Step {
   cost: number | null;
   field: string | null;
   note: string | null;
+  progress: Progress | null;
   /** Something has been written in this run. */
   written: boolean;
 }
@@ -38,6 +39,7 @@ export const NO_STEP: Step = Object.freeze({
   cost: null,
   field: null,
   note: null,
+  progress: null,
   written: false,
 });
 const ENDED: ReadonlySet<Status> = new Set(["succeeded", "cached", "failed", "cancelled", "skipped"]);
@@ -204,6 +206,7 @@ function stepAfter(before: Step, patch: StepPatch, written: boolean): Step {
   const step: Step = { ...base, ...known, written };
   // While a step runs its seconds are counted here; keeping the sent ones would draw it anew.
   if (step.status === "running") step.seconds = null;
+  if (step.progress?.text === before.progress?.text) step.progress = before.progress;
   const same = (Object.keys(step) as (keyof Step)[]).every((key) => step[key] === before[key]);
   return same ? before : step;
 }

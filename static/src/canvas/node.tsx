@@ -10,7 +10,7 @@ import type { Step } from "./live";
 import { hasBadge, isSummaryLong, isTitleLong, sketched, summaryOf } from "./measures";
 import { Ports } from "./portlist";
 import { useSignal } from "./signal";
-import type { GraphNode, Mark } from "./types";
+import type { GraphNode, Mark, Progress } from "./types";
 
 export const StepView = memo(function StepView({ id, data, selected }: NodeProps<StepNode>) {
   const { stage } = useParts();
@@ -78,9 +78,20 @@ export const FrameView = memo(function FrameView({ id, data, selected }: NodePro
         </>
       )}
       <div className="pc-body" />
+      {step.progress && !far && <Progressed progress={step.progress} />}
     </article>
   );
 });
+
+/** How far a container has come, in the room below the nodes that it holds. */
+function Progressed({ progress: { done, total, failed, text } }: { progress: Progress }) {
+  return (
+    <footer data-failed={failed ? "" : undefined}>
+      {total > 0 && <progress value={done} max={total} aria-label="Progress" aria-valuetext={text} />}
+      <span>{text}</span>
+    </footer>
+  );
+}
 
 function Pinned() {
   const says = "Its output is pinned";

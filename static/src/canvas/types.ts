@@ -73,6 +73,14 @@ export type Status =
   | "cached"
   | "waiting";
 
+/** How far a map, reduce or loop has come. `done` has those in it that failed; of a loop it is the round. */
+export interface Progress {
+  done: number;
+  total: number;
+  failed: number;
+  text: string;
+}
+
 /** What is known of a node in the run that is shown. A patch leaves out what has not changed. */
 export interface StepPatch {
   status?: Status | null;
@@ -85,6 +93,7 @@ export interface StepPatch {
   text?: string;
   /** A word for the footer's end, such as `usually 0.3 s`. */
   note?: string | null;
+  progress?: Progress | null;
 }
 
 /** Somebody else has a node selected. `colour` counts from 0 to 4. */

@@ -282,6 +282,20 @@ test("what a stopped step wrote stays", async () => {
   assert.equal(late.status("after"), null);
 });
 
+test("a map's node and row tell how many of its items are done, whoever comes later", async () => {
+  const late = await both(
+    started,
+    event("step_started", "each", { kind: "map", times: 3, steps: 1 }),
+    event("step_started", "each[0]/fetch"),
+    event("step_started", "each[1]/fetch"),
+    ended("each[1]/fetch", { story: "Second." }),
+    event("step_failed", "each[0]/fetch", { seconds: 1, failure: { message: "No such page" }, suspends: false }),
+    event("trace", "each", { name: "item_failed", index: 0 }),
+  );
+  assert.deepEqual(late.live.step("each").get().progress, { done: 2, total: 3, failed: 1, text: "2 of 3, 1 failed" });
+  assert.match(JSON.stringify(late.all), /"2 of 3, 1 failed".*each|each.*"2 of 3, 1 failed"/);
+});
+
 test("at the end the outputs are there", async () => {
   const late = await both(
     started,

@@ -13,6 +13,7 @@ import { Going } from "./going";
 import { given, NodeTexts, reached, waiting, within } from "./nodestates";
 import { said, word } from "./looks";
 import { FINAL, type Chunk, type RunEvent, type StreamKey, type StreamText } from "./messages";
+import { Progresses } from "./progress";
 import { type Line, Row } from "./row";
 import { Results, Summary, type Outline } from "./summary";
 
@@ -56,6 +57,7 @@ export class RunLive extends HTMLElement {
   private results: Results | null = null;
   private patches: Record<string, StepPatch> = {};
   private readonly going = new Going();
+  private readonly progress = new Progresses();
   private readonly texts = new NodeTexts(this.rows, this.going);
   private epoch = 1;
   private due = -Infinity;
@@ -211,7 +213,17 @@ export class RunLive extends HTMLElement {
       case "step_skipped":
         this.stepEnded(event, row, event.type.slice("step_".length));
     }
+    this.progressed(event);
     if (event.type.startsWith("step_")) this.changedSoon();
+  }
+
+  /** A map, reduce or loop has come further: its node tells of all its steps, the row of its own. */
+  private progressed(event: RunEvent): void {
+    const path = this.progress.take(event);
+    const own = path && this.progress.of(path);
+    if (!own) return;
+    this.rows.get(path)?.comes(own);
+    this.patch(path, { progress: this.progress.ofNode(node(path)) });
   }
 
   /** What answers a step that waits: here if one may, else on the run's page. */

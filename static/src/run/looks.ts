@@ -1,5 +1,6 @@
 /** How a run's things look, wherever a script draws them. */
 
+import type { Progress } from "../canvas/types";
 import { glyph } from "../site/toasts";
 
 export const GLYPHS: Record<string, string> = {
@@ -39,6 +40,20 @@ export function said(tag: string, css: string, text = "", role = ""): HTMLElemen
 /** The glyph of a status, with its word for those who don't see it. */
 export function state(status: string): Node[] {
   return [glyph(GLYPHS[status] ?? "queued"), said("span", "sr", word(status))];
+}
+
+/** A thin bar and the count, as `templates/runner/progress.html` has them. */
+export function progressBar({ done, total, failed, text }: Progress): HTMLElement {
+  const made = said("span", "progress");
+  made.toggleAttribute("data-failed", failed > 0);
+  const bar = document.createElement("progress");
+  bar.setAttribute("value", String(done));
+  bar.setAttribute("max", String(total));
+  bar.setAttribute("aria-label", "Progress");
+  bar.setAttribute("aria-valuetext", text);
+  if (total) made.append(bar);
+  made.append(said("span", "", text));
+  return made;
 }
 
 /** A value in a line: text as text, a list of words as chips, the rest in brief or as JSON. */

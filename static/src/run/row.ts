@@ -2,7 +2,8 @@
 
 import * as figures from "../canvas/figures";
 import { FieldText, Rate } from "./fieldtext";
-import { said, state, value } from "./looks";
+import type { Progress } from "../canvas/types";
+import { progressBar, said, state, value } from "./looks";
 import type { StreamKey } from "./messages";
 
 /** Characters of a stream that are kept on the page (all of it is on the step's page), and lines of a step. */
@@ -25,6 +26,7 @@ export class Line {
   private readonly box = said("div", "text");
   private readonly words = document.createElement("span");
   private readonly figure = said("span", "figure");
+  private bar: HTMLElement | null = null;
 
   constructor(title: string) {
     const name = said("span", "of trunc", title);
@@ -86,6 +88,14 @@ export class Line {
     this.words.replaceChildren(said("span", css, text));
   }
 
+  /** Before its text, so that this stays as it is. */
+  comes(progress: Progress): void {
+    const bar = progressBar(progress);
+    this.bar?.remove();
+    this.bar = bar;
+    this.box.insertBefore(bar, this.words);
+  }
+
   /** Another field is written now. How long this one took is known when it was seen from its beginning. */
   close(): void {
     this.live = false;
@@ -127,6 +137,8 @@ export class Line {
 export class Row {
   readonly item = document.createElement("li");
   readonly lines: Line[] = [];
+  /** How far it has come, of a container that tells. */
+  progress = "";
   status = "running";
   backend = "";
   figures = "";
@@ -169,6 +181,12 @@ export class Row {
       const done = line.closed && status === "running";
       if (!done && !line.partial) line.status = status;
     }
+  }
+
+  comes(progress: Progress): void {
+    if (progress.text === this.progress) return;
+    this.progress = progress.text;
+    this.lines[0]?.comes(progress);
   }
 
   /** A person is asked. */

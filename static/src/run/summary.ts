@@ -81,14 +81,14 @@ export class Summary {
     if (!this.steps || this.steps.closest("[hidden]")) return;
     const begun = [...rows].sort(([, one], [, other]) => one.rank - other.rank);
     const paths = new Set(begun.map(([path]) => path));
-    const lines = begun.map(([path, row]) => this.step(path, row.title, row.status, row.backend, row.figures));
+    const lines = begun.map(([path, row]) => this.step(path, row.title, row.status, row.backend, row.figures, row.progress));
     for (const id of this.outline.steps) {
       if (!paths.has(id)) lines.push(this.step(id, this.outline.titles[id] ?? id, "queued", "", ""));
     }
     this.steps.replaceChildren(...lines);
   }
 
-  private step(path: string, title: string, status: string, backend: string, time: string): HTMLElement {
+  private step(path: string, title: string, status: string, backend: string, time: string, progress = ""): HTMLElement {
     const line = said("li", "run-line");
     const mark = said("span", "state");
     mark.append(...state(status));
@@ -96,7 +96,7 @@ export class Summary {
     link.href = `${this.url}?step=${encodeURIComponent(path)}`;
     const badge = said("span", backend ? "be" : "", backend);
     badge.dataset.be = backend;
-    line.append(mark, link, badge, said("span", "text muted", word(status)), said("span", "figure", time));
+    line.append(mark, link, badge, said("span", "text muted", progress ? `${word(status)} · ${progress}` : word(status)), said("span", "figure", time));
     return line;
   }
 
