@@ -192,16 +192,22 @@ class Recorder:
         if self._batch is not None or not self._gathering:
             return
         batch = self._batch = _Batch(
-            # Of one that was lost nothing more is stored: what it told before may be missing.
-            parts=[cut(journal) for journal in self._gathering if journal.error is None],
+            parts=[cut(journal) for journal in self._gathering if self._has_more(journal)],
             runs=self._gathering,
             waiting=self._waiting,
         )
         self._gathering, self._waiting = {}, []
-        if self._is_little(batch) and self._write_here(batch):
+        if not batch.parts:
+            self._written(batch)
+        elif self._is_little(batch) and self._write_here(batch):
             self._written(batch)
         else:
             self._thread.put(partial(self._write, batch))
+
+    def _has_more(self, journal: RunJournal) -> bool:
+        """Of one that was lost nothing more is stored: what it told before may be missing. Of one that has
+        ended nothing is stored again, though it was still being written when it was asked for."""
+        return journal.error is None and (journal.has_pending or journal in self._unshown)
 
     def _is_little(self, batch: _Batch) -> bool:
         if self._rows > CHECKPOINT or self._loop.time() < self._here_from:

@@ -267,6 +267,31 @@ async def test_a_runner_that_lost_its_run_writes_nothing_and_is_told(world: Worl
     assert await db(Stored.objects.exclude(run=run).count) == 1
 
 
+async def test_a_run_whose_end_takes_long_to_write_is_not_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from runner.recorder import recorder as module
+
+    def slowly(parts: Any, connection: Any) -> None:
+        time.sleep(0.01)  # on the thread, while the recorder lingers
+        write(parts, connection)
+
+    write = module.write
+    monkeypatch.setattr(module, "write", slowly)
+    run, state = await db(world.claimed)
+    lost: list[str] = []
+    async with recording() as recorder:
+        journal = recorder.open(state, lambda error: lost.append(error.code))
+        journal.is_bulky = True
+        for each in (started(), succeeded(), finished()):
+            journal.append(each)
+            await journal.commit()
+        await asyncio.sleep(0.02)
+        await recorder.close(journal)
+    assert lost == []
+    assert (await db(Run.objects.get, pk=run.pk)).status == "succeeded"
+
+
 async def test_a_deleted_run_takes_nothing_along(world: World) -> None:
     run, state = await db(world.claimed)
     async with recording() as recorder:
