@@ -197,9 +197,7 @@ class Recorder:
             waiting=self._waiting,
         )
         self._gathering, self._waiting = {}, []
-        if not batch.parts:
-            self._written(batch)
-        elif self._is_little(batch) and self._write_here(batch):
+        if not batch.parts or (self._is_little(batch) and self._write_here(batch)):
             self._written(batch)
         else:
             self._thread.put(partial(self._write, batch))

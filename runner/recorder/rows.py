@@ -15,7 +15,7 @@ from runner.models import Artifact, Attempt, CachedAnswer, Event, ReplayAnswer, 
 from runner.recorder.cursor import Cursor, Row
 
 SMALL_LOT = 8
-LARGEST_LOT = 64
+LARGEST_LOT = 32
 """Rows in one statement."""
 
 
