@@ -39,7 +39,8 @@ class EventType(StrEnum):
     RUN_FINISHED = "run_finished"  # status, outputs, errors, usage, failure
     STEP_STARTED = "step_started"  # kind, inputs; of a map, reduce or loop also times and steps
     STEP_WAITING = "step_waiting"  # question, editable: a person is asked; the value is its input.
-    # Of a step in doubt also kind, begun (which beginning of it) and begun_at
+    # Of a step in doubt also kind, begun (which beginning of it) and begun_at; of one that an earlier
+    # runner began kind and begun_at
     STEP_ANSWERED = "step_answered"  # approved, comment, by; of a step in doubt also decision,
     # kind, begun and begun_at
     STEP_ROUTED = "step_routed"  # backend, reason, figures, first (its first attempt, unless 1)

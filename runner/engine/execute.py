@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from pipelines.graph.graph import Backend
-from pipelines.graph.kinds.approve import VALUE, Approve
+from pipelines.graph.kinds.approve import APPROVE, VALUE, Approve
 from runner.engine.attempts import Attempts, Outputs, in_time
 from runner.engine.containers import Containers, extent
 from runner.engine.control import CONTROLS
@@ -295,7 +295,7 @@ class Execution:
     async def _work(
         self, step: PlannedStep, path: str, inputs: dict[str, Any], known: Identity | None
     ) -> Outputs:
-        started, before = self.loop.time(), len(self.errors)
+        started, before = self.loop.time() - self._waited(step, path), len(self.errors)
         self.busy += 1
         try:
             try:
@@ -378,8 +378,7 @@ class Execution:
                     settled = await self.doubts.settled(path, step.node.kind, begun)
                 if settled is not None:
                     return settled, "engine"
-            told: dict[str, Any] = {"inputs": inputs, **extent(step, inputs)}
-            at = self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, **told)
+            at = self._begin(step, path, inputs, begun)
             try:
                 with self.stops.stoppable(path):
                     if once:  # that it began must be known before it does anything
@@ -390,17 +389,31 @@ class Execution:
                     raise
                 begun, in_doubt = replace(begun or Begun(at=at), at=at), True
 
+    def _begin(
+        self, step: PlannedStep, path: str, inputs: dict[str, Any], begun: Begun | None
+    ) -> float:
+        """Tell that it begins; when. A person who was asked already is not asked anew."""
+        if begun is not None and step.node.kind == APPROVE.name:
+            return begun.at
+        told: dict[str, Any] = {"inputs": inputs, **extent(step, inputs)}
+        return self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, **told)
+
+    def _waited(self, step: PlannedStep, path: str) -> float:
+        """Seconds that a person has been asked already, before this runner had the run."""
+        begun = self.earlier.begun.get(path) if step.node.kind == APPROVE.name else None
+        return max(0.0, self.clock() - begun.at) if begun else 0.0
+
     async def _perform(
         self, step: PlannedStep, path: str, inputs: dict[str, Any], begun: Begun | None
     ) -> tuple[Outputs, Backend]:
         if control := CONTROLS.get(step.node.kind):
             return control(step.config, inputs), "engine"
-        if step.body is None and step.node.kind != "approve":
+        if step.body is None and step.node.kind != APPROVE.name:
             return await self.attempts.run(step, path, inputs, begun)
         self.busy -= 1  # what it waits for counts itself
         try:
             if step.body is None:
-                return await self._approve(step, path, inputs), "engine"
+                return await self._approve(step, path, inputs, begun), "engine"
             work = self.containers.run(step, path, inputs)
             return await in_time(work, step.policy.timeout, path), "engine"
         finally:
@@ -408,13 +421,15 @@ class Execution:
 
     # Waiting for a person
 
-    async def _approve(self, step: PlannedStep, path: str, inputs: dict[str, Any]) -> Outputs:
+    async def _approve(
+        self, step: PlannedStep, path: str, inputs: dict[str, Any], begun: Begun | None
+    ) -> Outputs:
         config: Approve = step.config
+        since: dict[str, Any] = {"kind": APPROVE.name, "begun_at": begun.at} if begun else {}
         answer = self.control.answers.get(path)
         if answer is None:
-            self.emit(
-                EventType.STEP_WAITING, path, question=config.question, editable=config.editable
-            )
+            asked = {"question": config.question, "editable": config.editable, **since}
+            self.emit(EventType.STEP_WAITING, path, **asked)
             self.rest_soon()
             answer = await self.control.wait(path)
         self.emit(
@@ -423,6 +438,7 @@ class Execution:
             approved=answer.approved,
             comment=answer.comment,
             by=answer.by,
+            **since,
         )
         return answered(config, inputs[VALUE], answer)
 

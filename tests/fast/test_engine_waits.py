@@ -7,13 +7,14 @@ import pytest
 
 from pipelines.graph.graph import Graph
 from pipelines.graph.validate import validate
-from runner.engine.events import EventType, RunStatus, StepStatus
+from runner.engine.events import Event, EventType, RunStatus, StepStatus
 from runner.engine.execute import Execution
 from runner.engine.executor import Call
 from runner.engine.fake import FakeExecutor
 from runner.engine.journal import MemoryJournal
 from runner.engine.plan import plan
 from runner.engine.results import RunResult, fold
+from runner.engine.resuming import earlier
 from runner.engine.waits import Answer, RunControl
 from tests.fast.test_engine import plus, run
 from tests.graphs import edges, interface, node
@@ -62,6 +63,30 @@ async def test_it_goes_on_from_what_it_recorded_with_the_answer() -> None:
     result = await run(asking(), {"x": 1}, executor, recorded=recorded, control=control)
     assert result.outputs == {"kept": 2, "comment": "fine", "other": 2}
     assert executor.calls == []
+
+
+async def test_the_wait_counts_from_when_the_person_was_asked_first() -> None:
+    told: list[Event] = []
+    for now, control in ((1_000.0, None), (1_060.0, RunControl({"ask": YES}))):
+        journal = MemoryJournal()
+        execution = Execution(
+            plan(asking()),
+            run_id="r",
+            executors=[FakeExecutor(otherwise=plus)],
+            journal=journal,
+            on_chunk=lambda chunk: None,
+            control=control,
+            clock=lambda now=now: now,
+            earlier=earlier((each.type, each.step, each.at, each.data) for each in told),
+        )
+        await execution.run({"x": 1})
+        told += journal.events
+    asked = [event for event in told if event.step == "ask"]
+    assert [event.type.value for event in asked] == [
+        "step_started", "step_waiting", "step_answered", "step_succeeded",
+    ]  # fmt: skip
+    assert asked[2].data["begun_at"] == 1_000
+    assert asked[3].data["seconds"] == pytest.approx(60, abs=1)
 
 
 async def test_a_rejected_value_takes_the_other_way() -> None:
