@@ -78,7 +78,7 @@ export const FrameView = memo(function FrameView({ id, data, selected }: NodePro
         </>
       )}
       <div className="pc-body" />
-      {step.progress && !far && <Progressed progress={step.progress} />}
+      {step.progress && <Progressed progress={step.progress} />}
     </article>
   );
 });
