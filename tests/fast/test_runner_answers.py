@@ -69,7 +69,12 @@ async def test_a_run_goes_on_with_its_answer_on_another_runner(world: World) -> 
     assert (run.status, run.outputs) == ("succeeded", {"y": "a++", "other": "a+"})
     assert hosts.steps == ["after"]
     said = await db(Event.objects.get, run=run, type=EventType.STEP_ANSWERED)
-    assert said.value == {"approved": True, "comment": "fine", "by": "editor"}
+    began = await db(Event.objects.get, run=run, type=EventType.STEP_STARTED, step="ask")
+    since = {"kind": "approve", "begun_at": began.at}
+    assert said.value == {"approved": True, "comment": "fine", "by": "editor", **since}
+    step = await db(Step.objects.get, run=run, path="ask")
+    assert step.started_at
+    assert step.started_at.timestamp() == pytest.approx(began.at, abs=0.001)
 
 
 async def test_an_answer_reaches_a_run_whose_other_steps_go_on(world: World) -> None:
