@@ -295,7 +295,9 @@ class Execution:
     async def _work(
         self, step: PlannedStep, path: str, inputs: dict[str, Any], known: Identity | None
     ) -> Outputs:
-        started, before = self.loop.time() - self._waited(step, path), len(self.errors)
+        started, before = self.loop.time(), len(self.errors)
+        if self.earlier.begun:
+            started -= self._waited(step, path)
         self.busy += 1
         try:
             try:
@@ -393,10 +395,13 @@ class Execution:
         self, step: PlannedStep, path: str, inputs: dict[str, Any], begun: Begun | None
     ) -> float:
         """Tell that it begins; when. A person who was asked already is not asked anew."""
-        if begun is not None and step.node.kind == APPROVE.name:
+        kind = step.node.kind
+        if step.body is not None:
+            told = extent(step, inputs)
+            return self.emit(EventType.STEP_STARTED, path, kind=kind, inputs=inputs, **told)
+        if begun is not None and kind == APPROVE.name:
             return begun.at
-        told: dict[str, Any] = {"inputs": inputs, **extent(step, inputs)}
-        return self.emit(EventType.STEP_STARTED, path, kind=step.node.kind, **told)
+        return self.emit(EventType.STEP_STARTED, path, kind=kind, inputs=inputs)
 
     def _waited(self, step: PlannedStep, path: str) -> float:
         """Seconds that a person has been asked already, before this runner had the run."""

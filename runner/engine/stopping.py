@@ -6,8 +6,7 @@ inside has ended by then like that of a run that is cancelled.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from runner.engine.errors import RunnerError
 
@@ -23,42 +22,58 @@ class Stops:
 
     def __init__(self) -> None:
         self.asked: dict[str, str] = {}
-        self._tasks: dict[str, asyncio.Task[object]] = {}
+        self.tasks: dict[str, asyncio.Task[object]] = {}
 
     def stop(self, path: str, by: str = "") -> None:
         """Stop the step or item at this path, whether it goes on or will. The first one counts."""
         if path in self.asked:
             return
         self.asked[path] = by
-        if (task := self._tasks.get(path)) is not None:
+        if (task := self.tasks.get(path)) is not None:
             task.cancel()
 
-    @contextmanager
-    def stoppable(self, path: str) -> Iterator[None]:
+    def stoppable(self, path: str) -> "_Stoppable":
         """What happens inside can be stopped by this path; StoppedByUser then, once it has ended."""
-        if path in self.asked:
-            raise self._error(path)
-        task = asyncio.current_task()
-        assert task is not None
-        before = task.cancelling()
-        self._tasks[path] = task
-        try:
-            yield
-        except asyncio.CancelledError:
-            if path not in self.asked or task.uncancel() > before:
-                raise  # the run, or what this lies in, is cancelled as well
-            raise self._error(path) from None
-        except Exception:
-            if path not in self.asked or task.cancelling() == before:
-                raise
-            task.uncancel()  # it failed in the same moment
-            raise self._error(path) from None
-        else:
-            if path in self.asked and task.cancelling() > before:
-                task.uncancel()  # it had ended already
-        finally:
-            del self._tasks[path]
+        return _Stoppable(self, path)
 
-    def _error(self, path: str) -> StoppedByUser:
+    def stopped(self, path: str) -> StoppedByUser:
+        """Who asked for it must be known."""
         by = self.asked[path]
         return StoppedByUser(f"Stopped by {by}." if by else "", by=by)
+
+
+class _Stoppable:
+    """A class, and no generator, which would cost a step twice as much."""
+
+    __slots__ = ("_before", "_path", "_stops", "_task")
+
+    def __init__(self, stops: Stops, path: str) -> None:
+        self._stops, self._path = stops, path
+
+    def __enter__(self) -> None:
+        if self._path in self._stops.asked:
+            raise self._stops.stopped(self._path)
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._before = task, task.cancelling()
+        self._stops.tasks[self._path] = task
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        del self._stops.tasks[self._path]
+        if self._path not in self._stops.asked:
+            return
+        if isinstance(error, asyncio.CancelledError):
+            if self._task.uncancel() > self._before:
+                return  # the run, or what this lies in, is cancelled as well
+            raise self._stops.stopped(self._path) from None
+        if self._task.cancelling() > self._before and (
+            error is None or isinstance(error, Exception)
+        ):
+            self._task.uncancel()  # it had ended already, or failed in the same moment
+            if error is not None:
+                raise self._stops.stopped(self._path) from None
