@@ -64,8 +64,11 @@ def _seconds(runner: Page, watching: list[Page] | None = None) -> float:
     from runner.models import Run
 
     asked = provider.prompt(tokens=TOKENS, pace=PACE, take=time.monotonic_ns())
+    before = Run.objects.order_by("pk").last()
     run_pipeline(runner, prompt=asked)
-    run = runner.locator("#run-now run-live").get_attribute("data-run") or ""
+    # The panel may show the run before once more.
+    shown = f"#run-now run-live:not([data-run='{before.pk if before else ''}'])"
+    run = runner.locator(shown).get_attribute("data-run") or ""
     for page in watching or ():
         page.evaluate(WATCH, [run, SOCKETS])
     wait_for_end(runner)
